@@ -1,0 +1,50 @@
+"""Shows which database session each request of a Flask application really used."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .extension import SessionInspector
+from .inspection import Inspection
+from .inspection import Page
+from .records import ConnectionCheckout
+from .records import Counters
+from .records import Finding
+from .records import Holder
+from .records import Location
+from .records import RequestRecord
+from .records import SessionRecord
+from .records import StatementRecord
+from .records import TransactionRecord
+from .verdicts import Verdict
+from .verdicts import judge
+
+if t.TYPE_CHECKING:
+    from .web.admin import SessionsView
+
+__all__ = [
+    "ConnectionCheckout",
+    "Counters",
+    "Finding",
+    "Holder",
+    "Inspection",
+    "Location",
+    "Page",
+    "RequestRecord",
+    "SessionInspector",
+    "SessionRecord",
+    "SessionsView",
+    "StatementRecord",
+    "TransactionRecord",
+    "Verdict",
+    "judge",
+]
+
+
+def __getattr__(name: str) -> t.Any:
+    # Flask-Admin is an extra: only its page needs it.
+    if name == "SessionsView":
+        from .web.admin import SessionsView
+
+        return SessionsView
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,219 @@
+"""From the raw side to the records: runs only when somebody looks."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from time import perf_counter
+from urllib.parse import quote
+
+from . import records
+from .masking import MASK
+from .masking import Masker
+from .masking import sql_literals
+from .masking import storable
+from .recorder import RawCheckout
+from .recorder import RawSession
+from .recorder import RawStatement
+from .recorder import RawTransaction
+from .recorder import Scope
+
+if t.TYPE_CHECKING:
+    from .locations import RawLocation
+
+_COMMENTS = re.compile(r"\A(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/|\()+", re.DOTALL)
+_KINDS: dict[str, records.StatementKind] = {
+    "SELECT": "select",
+    "INSERT": "insert",
+    "REPLACE": "insert",
+    "UPDATE": "update",
+    "DELETE": "delete",
+}
+
+
+class RecordBuilder:
+    """Builds records under one configuration.
+
+    :param masker: Masks sensitive names.
+    :param keep_literals: Leave the literals in SQL as they are.
+    """
+
+    def __init__(self, masker: Masker, *, keep_literals: bool) -> None:
+        self._masker = masker
+        self._keep_literals = keep_literals
+        self._sql: dict[tuple[str, bool], str] = {}
+
+    def build(self, scope: Scope) -> records.RequestRecord:
+        """Build the record of a scope, finished or not.
+
+        :param scope: Other threads may still add to it.
+        """
+        origin = scope.started
+        stopped = scope.stopped if scope.stopped is not None else perf_counter()
+        statements: dict[int | None, list[records.StatementRecord]] = {}
+        for raw in list(scope.statements):
+            statement = self._statement(raw, origin)
+            statements.setdefault(raw.serial, []).append(statement)
+        transactions: dict[int, list[records.TransactionRecord]] = {}
+        for transaction in list(scope.transactions):
+            transactions.setdefault(transaction.serial, []).append(
+                _transaction(transaction, origin)
+            )
+        return records.RequestRecord(
+            id=str(scope.id),
+            kind=t.cast(records.Kind, scope.kind),
+            app=scope.app_name,
+            pid=scope.pid,
+            thread=storable(scope.thread),
+            started_at=scope.started_at,
+            duration_ms=_milliseconds(stopped, origin),
+            method=scope.method,
+            path=self._path(scope),
+            endpoint=scope.endpoint,
+            status=scope.status,
+            error=scope.error,
+            contexts=scope.contexts,
+            reused_context=scope.reused_context,
+            sessions=tuple(
+                _session(
+                    session,
+                    tuple(transactions.get(serial, ())),
+                    tuple(statements.get(serial, ())),
+                )
+                for serial, session in list(scope.sessions.items())
+            ),
+            connections=tuple(
+                _checkout(checkout, origin) for checkout in list(scope.checkouts)
+            ),
+            connection_statements=tuple(statements.get(None, ())),
+            findings=(),
+            statement_count=len(scope.statements) + scope.statement_overflow,
+            truncated=scope.dropped,
+        )
+
+    def _statement(self, raw: RawStatement, origin: float) -> records.StatementRecord:
+        return records.StatementRecord(
+            at_ms=_milliseconds(raw.began, origin),
+            duration_ms=_milliseconds(raw.ended, raw.began),
+            sql=self._shown_sql(raw.sql, raw.bind.mysql),
+            kind=statement_kind(raw.sql),
+            rows=raw.rows,
+            bind=raw.bind.name,
+            location=_location(raw.location),
+            relationship=raw.relationship,
+            parameters=raw.parameters,
+        )
+
+    def _shown_sql(self, sql: str, mysql: bool) -> str:
+        # An application sends few different statements, each many times.
+        shown = self._sql.get((sql, mysql))
+        if shown is None:
+            shown = storable(sql)
+            if not self._keep_literals:
+                shown = sql_literals(shown, mysql=mysql)
+            if len(self._sql) >= 1000:
+                self._sql.clear()
+            self._sql[sql, mysql] = shown
+        return shown
+
+    def _path(self, scope: Scope) -> str | None:
+        path = scope.path
+        if path is None:
+            return None
+        for name, value in (scope.view_args or {}).items():
+            # A converter may have made an object of it.
+            text = str(value) if isinstance(value, (str, int)) else ""
+            if text and self._masker.is_sensitive(name):
+                path = path.replace(text, MASK)
+        if scope.query:
+            # Bytes that are not ASCII are shown as they would be sent.
+            query = quote(scope.query, safe="%&=+;/?:@!$'()*,-._~[]")
+            path = f"{path}?{self._masker.query_string(query)}"
+        return storable(path)
+
+
+def statement_kind(sql: str) -> records.StatementKind:
+    """Say what a statement does, by its leading keyword.
+
+    Behind a ``WITH`` it is the first of the keywords that stands outside all
+    parentheses.
+    """
+    start = _COMMENTS.match(sql)
+    rest = sql[start.end() :] if start else sql
+    keyword = rest[:7].split(None, 1)[0].upper() if rest.strip() else ""
+    if keyword == "WITH":
+        return _kind_behind_with(rest)
+    return _KINDS.get(keyword, "other")
+
+
+def _kind_behind_with(sql: str) -> records.StatementKind:
+    depth = 0
+    masked = sql_literals(sql)
+    for match in re.finditer(r"[()]|\b(?:SELECT|INSERT|UPDATE|DELETE)\b", masked, re.I):
+        token = match.group()
+        if token == "(":
+            depth += 1
+        elif token == ")":
+            depth -= 1
+        elif depth == 0:
+            return _KINDS[token.upper()]
+    return "other"
+
+
+def _milliseconds(moment: float, origin: float) -> float:
+    return round(max(moment - origin, 0.0) * 1000, 3)
+
+
+def _location(raw: RawLocation | None) -> records.Location | None:
+    return None if raw is None else records.Location(storable(raw[0]), raw[1], raw[2])
+
+
+def _transaction(raw: RawTransaction, origin: float) -> records.TransactionRecord:
+    ended = raw.ended
+    return records.TransactionRecord(
+        began_ms=_milliseconds(raw.began, origin),
+        ended_ms=None if ended is None else _milliseconds(ended, origin),
+        nested=raw.nested,
+        outcome=t.cast(records.Outcome, raw.outcome or "open"),
+        bind=raw.bind.name,
+        writes=dict(raw.writes),
+    )
+
+
+def _checkout(raw: RawCheckout, origin: float) -> records.ConnectionCheckout:
+    returned = raw.returned
+    return records.ConnectionCheckout(
+        connection_id=raw.connection_id,
+        bind=raw.bind.name,
+        checked_out_ms=_milliseconds(raw.taken, origin),
+        checked_in_ms=None if returned is None else _milliseconds(returned, origin),
+        session=raw.serial,
+    )
+
+
+def _session(
+    raw: RawSession,
+    transactions: tuple[records.TransactionRecord, ...],
+    statements: tuple[records.StatementRecord, ...],
+) -> records.SessionRecord:
+    facts = raw.facts
+    return records.SessionRecord(
+        serial=facts.serial,
+        label=f"S{facts.serial}",
+        python_id=facts.python_id,
+        class_name=facts.class_name,
+        origin=t.cast(records.Origin, facts.origin),
+        registry=facts.registry,
+        proxy_id=facts.proxy_id,
+        scope_key=facts.scope_key,
+        context=raw.context,
+        first_request_id=str(facts.first_record),
+        first_use=_location(raw.first_use),
+        identity_map_size=raw.identity_map_size,
+        pending_new=raw.pending[0],
+        pending_dirty=raw.pending[1],
+        pending_deleted=raw.pending[2],
+        ended=t.cast(records.SessionEnd, raw.ended),
+        transactions=transactions,
+        statements=statements,
+    )

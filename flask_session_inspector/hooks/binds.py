@@ -1,0 +1,65 @@
+"""The names of binds."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..masking import MASK
+from ..recorder import Bind
+from ..weak import WeakIdentityDict
+
+if t.TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+    from sqlalchemy.pool import Pool
+
+    from ..recording import Recording
+
+# By pool: an engine with other execution options shares the pool of the first.
+_by_pool: WeakIdentityDict[Pool, Bind] = WeakIdentityDict()
+
+
+def bind_of(engine: Engine, recording: Recording) -> Bind:
+    """Return the bind of an engine.
+
+    :param recording: Of the application in whose context it is used now.
+    """
+    bind = _by_pool.get(engine.pool)
+    if bind is None:
+        name = _name_in_app(engine, recording) or _masked_url(engine, recording)
+        bind = Bind(name, engine.dialect.name in ("mysql", "mariadb"))
+        _by_pool.set(engine.pool, bind)
+    return bind
+
+
+def forget() -> None:
+    """Forget every name."""
+    _by_pool.clear()
+
+
+def _name_in_app(engine: Engine, recording: Recording) -> str | None:
+    """Return the name under which the application's extension knows an engine.
+
+    Flask-SQLAlchemy's default engine has the key ``None``, Flask-SQLAlchemy-Lite's
+    is called ``"default"``.
+    """
+    extension = recording.sqlalchemy_extension
+    for attribute in ("engines", "async_engines"):
+        # A property of the class that needs an app context, which there is.
+        if not hasattr(type(extension), attribute):
+            continue
+        for name, known in getattr(extension, attribute).items():
+            sync = getattr(known, "sync_engine", known)
+            if sync.pool is engine.pool:
+                return "default" if name is None else str(name)
+    return None
+
+
+def _masked_url(engine: Engine, recording: Recording) -> str:
+    """Return the engine's URL without its secrets.
+
+    SQLAlchemy itself masks the password before the host and not one in the
+    query string.
+    """
+    url = engine.url
+    masked = {name: MASK for name in url.query if recording.masker.is_sensitive(name)}
+    return url.update_query_dict(masked).render_as_string(hide_password=True)

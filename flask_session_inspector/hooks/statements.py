@@ -1,0 +1,223 @@
+"""The hooks into the execution of statements.
+
+They sit in the dialect's execute step (``DialectEvents.do_execute`` and its two
+siblings) because a listener on any engine event makes the engine dispatch all
+of them. Such a listener takes the driver's call upon itself when it says that
+it did, so it also has to let every later listener of the same step have its
+say, and to let the driver's errors through untouched.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import sys
+import typing as t
+from time import perf_counter
+
+from sqlalchemy import Engine
+from sqlalchemy import event
+
+from ..guard import guard
+from ..recorder import RawStatement
+from ..recorder import RawTransaction
+from ..recorder import Scope
+from . import binds
+from . import loans
+from . import uses
+from .contexts import Frame
+from .contexts import current_scope
+from .dml import Written
+from .dml import rows_of
+from .dml import written_by
+
+if t.TYPE_CHECKING:
+    from sqlalchemy.engine.interfaces import DBAPICursor
+    from sqlalchemy.engine.interfaces import ExecutionContext
+
+    from ..recorder import Bind
+
+
+def listen() -> None:
+    """Install the listeners, on every dialect of the process."""
+    for name, listener in _LISTENERS.items():
+        event.listen(Engine, name, listener)
+
+
+def remove() -> None:
+    """Remove the listeners."""
+    for name, listener in _LISTENERS.items():
+        event.remove(Engine, name, listener)
+
+
+def _current() -> tuple[Frame, Scope] | None:
+    try:
+        return current_scope()
+    except Exception:
+        guard.report("do_execute")
+        return None
+
+
+def _do_execute(
+    cursor: DBAPICursor, statement: str, parameters: t.Any, context: ExecutionContext
+) -> bool:
+    current = _current()
+    if current is None:
+        return False  # SQLAlchemy goes on as if nobody listened.
+    dialect = context.dialect
+    others = dialect.dispatch.do_execute
+    began = perf_counter()
+    try:
+        if not _done_by_another(
+            others, _do_execute, cursor, statement, parameters, context
+        ):
+            dialect.do_execute(cursor, statement, parameters, context)
+    except BaseException:
+        _note(*current, began, cursor, statement, parameters, context, failed=True)
+        raise
+    _note(*current, began, cursor, statement, parameters, context)
+    return True
+
+
+def _do_executemany(
+    cursor: DBAPICursor, statement: str, parameters: t.Any, context: ExecutionContext
+) -> bool:
+    current = _current()
+    if current is None:
+        return False
+    dialect = context.dialect
+    others = dialect.dispatch.do_executemany
+    began = perf_counter()
+    try:
+        if not _done_by_another(
+            others, _do_executemany, cursor, statement, parameters, context
+        ):
+            dialect.do_executemany(cursor, statement, parameters, context)
+    except BaseException:
+        _note(*current, began, cursor, statement, parameters, context, failed=True)
+        raise
+    _note(*current, began, cursor, statement, parameters, context)
+    return True
+
+
+def _do_execute_no_params(
+    cursor: DBAPICursor, statement: str, context: ExecutionContext
+) -> bool:
+    current = _current()
+    if current is None:
+        return False
+    dialect = context.dialect
+    others = dialect.dispatch.do_execute_no_params
+    began = perf_counter()
+    try:
+        if not _done_by_another(
+            others, _do_execute_no_params, cursor, statement, context
+        ):
+            dialect.do_execute_no_params(cursor, statement, context)
+    except BaseException:
+        _note(*current, began, cursor, statement, (), context, failed=True)
+        raise
+    _note(*current, began, cursor, statement, (), context)
+    return True
+
+
+_LISTENERS: dict[str, t.Callable[..., bool]] = {
+    "do_execute": _do_execute,
+    "do_executemany": _do_executemany,
+    "do_execute_no_params": _do_execute_no_params,
+}
+
+
+def _done_by_another(
+    listeners: cabc.Iterable[t.Any], own: t.Any, *arguments: t.Any
+) -> bool:
+    """Ask the listeners that SQLAlchemy would have asked after ours."""
+    before = True
+    for listener in listeners:
+        if before:
+            before = listener is not own
+        elif listener(*arguments):
+            return True
+    return False
+
+
+def _note(
+    frame: Frame,
+    scope: Scope,
+    began: float,
+    cursor: DBAPICursor,
+    sql: str,
+    parameters: t.Any,
+    context: t.Any,  # ExecutionContext names only a part of what it has
+    failed: bool = False,
+) -> None:
+    ended = perf_counter()
+    try:
+        recording = frame.recording
+        connection = context.root_connection
+        bind = binds.bind_of(connection.engine, recording)
+        facts = uses.facts_on.get(connection)
+        if facts is None:
+            loans.name_bind(connection, bind)
+        elif facts.serial not in scope.sessions:
+            session = facts.reference()
+            if session is not None:
+                uses.use(frame, scope, session)
+        written = None if failed else written_by(context, sql)
+        rows = None if failed else rows_of(context, cursor, parameters)
+        index = scope.add_statement(
+            RawStatement(
+                began,
+                ended,
+                sql,
+                None if written is not None and written.told_after_fetch else rows,
+                bind,
+                None if facts is None else facts.serial,
+                recording.locate(sys._getframe(2)),
+                _lazily_loaded(context),
+                recording.render_parameters(context, parameters, sql),
+            )
+        )
+        if written is not None and facts is not None:
+            transaction = _innermost(facts.open, scope, bind)
+            if transaction is not None:
+                _count(transaction, written, rows, cursor, index)
+    except Exception:
+        guard.report("do_execute")
+
+
+def _innermost(
+    transactions: list[RawTransaction], scope: Scope, bind: Bind
+) -> RawTransaction | None:
+    for transaction in reversed(transactions):
+        if transaction.scope is scope and transaction.bind == bind:
+            return transaction
+    return None
+
+
+def _count(
+    transaction: RawTransaction,
+    written: Written,
+    rows: int | None,
+    cursor: DBAPICursor,
+    index: int | None,
+) -> None:
+    if written.told_after_fetch:
+        transaction.unsettled.append((cursor, written.table, index))
+    else:
+        known = written.rows if written.rows is not None else rows
+        transaction.add_writes(written.table, known or 0)
+
+
+def _lazily_loaded(context: t.Any) -> str | None:
+    """Name the relationship whose lazy load sent a statement.
+
+    ``ORMExecuteState.lazy_loaded_from`` says so in public, but a listener for
+    it makes SQLAlchemy prepare every statement twice. These are the same facts
+    where it takes them from.
+    """
+    options = context.execution_options.get("_sa_orm_load_options")
+    if options is None or options._lazy_loaded_from is None:
+        return None
+    path = context.invoked_statement._compile_options._current_path
+    prop = getattr(path, "prop", None)
+    return None if prop is None else f"{prop.parent.class_.__name__}.{prop.key}"

@@ -1,0 +1,180 @@
+"""Which sessions a record saw, and what became of them."""
+
+from __future__ import annotations
+
+import sys
+import typing as t
+
+from sqlalchemy.orm import Session
+from sqlalchemy.orm import sessionmaker
+
+from ..recorder import RawSession
+from ..recorder import RawTransaction
+from ..recorder import Scope
+from ..recorder import SessionFacts
+from ..registries import sessions_kept_in
+from ..weak import WeakIdentityDict
+from . import loans
+
+if t.TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from .contexts import Frame
+
+facts: WeakIdentityDict[Session, SessionFacts] = WeakIdentityDict()
+facts_on: WeakIdentityDict[Connection, SessionFacts] = WeakIdentityDict()
+
+# Telling net changes from touched attributes costs microseconds for each object.
+_MOST_COMPARED = 1000
+
+
+def forget() -> None:
+    """Forget every session."""
+    facts.clear()
+    facts_on.clear()
+
+
+def facts_of(session: Session) -> SessionFacts:
+    """Return what is known of a session."""
+    known = facts.get(session)
+    if known is None:
+        name, origin = _class_and_origin(session)
+        known = SessionFacts(session, name, origin)
+        facts.set(session, known)
+    return known
+
+
+def use(frame: Frame, scope: Scope, session: Session) -> RawSession:
+    """Return what a record saw of a session, from its first use on."""
+    used = scope.sessions.get(session.hash_key)
+    if used is None:
+        location = frame.recording.locate(sys._getframe(1))
+        used = meet(frame, scope, session)
+        used.first_use = location
+    return used
+
+
+def meet(frame: Frame, scope: Scope, session: Session) -> RawSession:
+    """Enter a session into a record, without saying that it was used."""
+    known = facts_of(session)
+    used = RawSession(known, frame.index, None)
+    scope.sessions[known.serial] = used
+    if known.registry is None:
+        frame.recording.name_registry(known, session)
+    if known.first_record is None:
+        known.first_record = scope.id
+    if known.open:
+        _take_over(known, scope)
+    return used
+
+
+def _take_over(known: SessionFacts, scope: Scope) -> None:
+    """Go on with transactions that began in another record."""
+    for begun in list(known.open):
+        if begun.scope.closed:
+            known.open.remove(begun)
+        transaction = RawTransaction(
+            scope,
+            known.serial,
+            begun.key,
+            begun.connection_key,
+            scope.started,
+            begun.nested,
+            begun.bind,
+        )
+        scope.add_transaction(transaction)
+        known.open.append(transaction)
+        if not begun.nested:
+            loans.take_over(begun.connection_key, scope)
+
+
+def observe_sessions(frame: Frame, scope: Scope) -> None:
+    """Look at the sessions of a context just before they are removed."""
+    frame.keys = []
+    for registry in frame.recording.registries():
+        try:
+            key = registry.key()
+        except Exception:  # noqa: S112 - the application's own scopefunc, which
+            # may need what there is only inside a request.
+            continue
+        frame.keys.append((registry, key))
+        session = registry.session(key)
+        if session is not None:
+            _see(frame, scope, session)
+    context = frame.context()
+    if context is not None:
+        for session in sessions_kept_in(vars(context.g)):
+            _see(frame, scope, session)
+    for used in list(scope.sessions.values()):
+        session = used.facts.reference()
+        if session is not None and used.context == frame.index:
+            used.identity_map_size = len(session.identity_map)
+            used.pending = _pending(session)
+
+
+def observe_end(frame: Frame, scope: Scope) -> None:
+    """Tell how each session of a context ended, after its teardown."""
+    held: set[int] = set()
+    for registry, key in frame.keys:
+        session = registry.session(key)
+        if session is not None:
+            # A teardown function may have made a new one after the removal.
+            held.add(_see(frame, scope, session).facts.serial)
+    frame.keys = []
+    for serial, used in list(scope.sessions.items()):
+        if used.context == frame.index:
+            used.ended = _how_it_ended(used, serial in held)
+
+
+def _how_it_ended(used: RawSession, held: bool) -> str:
+    session = used.facts.reference()
+    if held or (session is not None and _is_in_use(session)):
+        return "open"
+    return "closed" if used.facts.registry is None else "removed"
+
+
+def _is_in_use(session: Session) -> bool:
+    # Nothing tells that a session was closed; a closed one holds nothing.
+    return (
+        session.in_transaction()
+        or len(session.identity_map) > 0
+        or not session._is_clean()
+    )
+
+
+def _see(frame: Frame, scope: Scope, session: Session) -> RawSession:
+    return scope.sessions.get(session.hash_key) or meet(frame, scope, session)
+
+
+def _pending(session: Session) -> tuple[int, int, int]:
+    """Count what was never flushed: new, changed and deleted objects."""
+    # The properties build sets; most sessions end clean.
+    if session._is_clean():
+        return (0, 0, 0)
+    touched = list(session.dirty)
+    changed = len(touched)
+    if changed <= _MOST_COMPARED:
+        changed = sum(1 for instance in touched if session.is_modified(instance))
+    return (len(session.new), changed, len(session.deleted))
+
+
+def _class_and_origin(session: Session) -> tuple[str, str]:
+    """Name the class of a session, and tell whether a factory made it.
+
+    A ``sessionmaker`` gives each session a class of its own, which has the name
+    of the class that it was configured with and sits right below it.
+    """
+    visible: object = session
+    asyncio = sys.modules.get("sqlalchemy.ext.asyncio")
+    if asyncio is not None:
+        visible = asyncio.async_session(session) or session
+    cls = type(visible)
+    parent = cls.__bases__[0] if cls.__bases__ else object
+    made = cls.__name__ == parent.__name__ and cls.__module__ in _FACTORY_MODULES
+    return cls.__name__, "factory" if made else "direct"
+
+
+# The class that a factory makes takes the module of the code that makes it.
+_FACTORY_MODULES = frozenset(
+    {sessionmaker.__module__, "sqlalchemy.ext.asyncio.session"}
+)

@@ -1,0 +1,100 @@
+"""The proxies (``scoped_session``) of an application, and what they hold now."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import typing as t
+
+from sqlalchemy.orm import Session
+from sqlalchemy.orm import scoped_session
+
+if t.TYPE_CHECKING:
+    import flask
+
+
+class KnownRegistry:
+    """A proxy, and its registry, by name.
+
+    :param name: What records call it, such as ``"db.session"``.
+    :param proxy: The ``scoped_session`` or ``async_scoped_session``.
+    """
+
+    __slots__ = ("_registry", "_thread_local", "name", "proxy")
+
+    def __init__(self, name: str, proxy: t.Any) -> None:
+        self.name = name
+        self.proxy = proxy
+        self._registry = proxy.registry
+        # A scoped_session without a scopefunc keeps its sessions by thread.
+        self._thread_local = isinstance(self._registry.registry, threading.local)
+
+    def key(self) -> object:
+        """Return the key of the current scope.
+
+        :raises Exception: Whatever the application's scopefunc raises.
+        """
+        if self._thread_local:
+            return threading.get_ident()
+        return self._registry.scopefunc()
+
+    def session(self, key: object) -> Session | None:
+        """Return the session held under a key, without making one."""
+        if self._thread_local:
+            held = getattr(self._registry.registry, "value", None)
+        else:
+            held = self._registry.registry.get(key)
+        return None if held is None else t.cast(Session, synchronous(held))
+
+
+def synchronous(session: t.Any) -> t.Any:
+    """Return the :class:`Session` inside an ``AsyncSession``, else the object."""
+    return getattr(session, "sync_session", session)
+
+
+def is_proxy(candidate: object) -> bool:
+    """Say whether an object is a ``scoped_session``, for asyncio or not."""
+    if isinstance(candidate, scoped_session):
+        return True
+    asyncio = sys.modules.get("sqlalchemy.ext.asyncio")
+    return asyncio is not None and isinstance(candidate, asyncio.async_scoped_session)
+
+
+def sessions_kept_in(namespace: dict[str, t.Any]) -> t.Iterator[Session]:
+    """Find the sessions that an application keeps in ``flask.g``.
+
+    :param namespace: What is in ``g``. Values are looked at as they are and one
+        mapping deep, which is where Flask-SQLAlchemy-Lite has its own.
+    """
+    for value in list(namespace.values()):
+        for candidate in value.values() if isinstance(value, dict) else (value,):
+            session = _as_session(candidate)
+            if session is not None:
+                yield session
+
+
+def _as_session(candidate: object) -> Session | None:
+    if isinstance(candidate, Session):
+        return candidate
+    asyncio = sys.modules.get("sqlalchemy.ext.asyncio")
+    if asyncio is not None and isinstance(candidate, asyncio.AsyncSession):
+        return t.cast(Session, candidate.sync_session)
+    return None
+
+
+def proxy_of_extension(extension: object) -> t.Any:
+    """Return the proxy of Flask-SQLAlchemy.
+
+    Flask-SQLAlchemy-Lite has a property of the same name, which makes a session
+    when it is read: only an attribute of the instance itself is looked at.
+
+    :return: ``None`` where there is none.
+    """
+    proxy = getattr(extension, "__dict__", {}).get("session")
+    return proxy if is_proxy(proxy) else None
+
+
+def admin_views(app: flask.Flask) -> t.Iterator[t.Any]:
+    """Iterate over the views of every Flask-Admin of an application."""
+    for admin in app.extensions.get("admin", ()):
+        yield from getattr(admin, "_views", ())
