@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import typing as t
 from time import perf_counter
 from urllib.parse import quote
@@ -10,25 +9,17 @@ from urllib.parse import quote
 from . import records
 from .masking import MASK
 from .masking import Masker
-from .masking import sql_literals
 from .masking import storable
 from .recorder import RawCheckout
 from .recorder import RawSession
 from .recorder import RawStatement
 from .recorder import RawTransaction
 from .recorder import Scope
+from .sqltext import sql_literals
+from .sqltext import statement_kind
 
 if t.TYPE_CHECKING:
     from .locations import RawLocation
-
-_COMMENTS = re.compile(r"\A(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/|\()+", re.DOTALL)
-_KINDS: dict[str, records.StatementKind] = {
-    "SELECT": "select",
-    "INSERT": "insert",
-    "REPLACE": "insert",
-    "UPDATE": "update",
-    "DELETE": "delete",
-}
 
 
 class RecordBuilder:
@@ -96,7 +87,7 @@ class RecordBuilder:
             at_ms=_milliseconds(raw.began, origin),
             duration_ms=_milliseconds(raw.ended, raw.began),
             sql=self._shown_sql(raw.sql, raw.bind.mysql),
-            kind=statement_kind(raw.sql),
+            kind=statement_kind(raw.sql, mysql=raw.bind.mysql),
             rows=raw.rows,
             bind=raw.bind.name,
             location=_location(raw.location),
@@ -130,34 +121,6 @@ class RecordBuilder:
             query = quote(scope.query, safe="%&=+;/?:@!$'()*,-._~[]")
             path = f"{path}?{self._masker.query_string(query)}"
         return storable(path)
-
-
-def statement_kind(sql: str) -> records.StatementKind:
-    """Say what a statement does, by its leading keyword.
-
-    Behind a ``WITH`` it is the first of the keywords that stands outside all
-    parentheses.
-    """
-    start = _COMMENTS.match(sql)
-    rest = sql[start.end() :] if start else sql
-    keyword = rest[:7].split(None, 1)[0].upper() if rest.strip() else ""
-    if keyword == "WITH":
-        return _kind_behind_with(rest)
-    return _KINDS.get(keyword, "other")
-
-
-def _kind_behind_with(sql: str) -> records.StatementKind:
-    depth = 0
-    masked = sql_literals(sql)
-    for match in re.finditer(r"[()]|\b(?:SELECT|INSERT|UPDATE|DELETE)\b", masked, re.I):
-        token = match.group()
-        if token == "(":
-            depth += 1
-        elif token == ")":
-            depth -= 1
-        elif depth == 0:
-            return _KINDS[token.upper()]
-    return "other"
 
 
 def _milliseconds(moment: float, origin: float) -> float:

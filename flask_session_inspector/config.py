@@ -161,7 +161,7 @@ def _codes(value: object) -> tuple[str, ...]:
 def _keep(value: object) -> str:
     if value not in ("all", "findings"):
         raise _Malformed("must be 'all' or 'findings'")
-    return t.cast(str, value)
+    return str(value)
 
 
 def _store(value: object) -> str:

@@ -76,6 +76,7 @@ class SessionInspector:
         hooks.install(recording)
         flask_hooks = FlaskHooks(app, recording)
         recording.attach(flask_hooks.remove)
+        contexts.adopt_current()
 
     def detach(self, app: flask.Flask) -> None:
         """Stop to inspect an application and remove every hook from it.

@@ -39,7 +39,7 @@ class Guard:
             first = where not in self._seen
             self._seen.add(where)
         if self.strict:
-            raise  # noqa: PLE0704 - called only while an exception is handled
+            raise
         if first:
             logger.exception(
                 "The session inspector failed in %s; the application is not"

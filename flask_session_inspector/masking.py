@@ -11,38 +11,6 @@ MASK = "***"
 _CAMEL = re.compile(r"([a-z0-9])([A-Z])")
 _NOT_WORD = re.compile(r"[^a-z0-9]+")
 
-# One pass over a statement. What is matched first wins, so that a quote inside a
-# comment, or a number inside an identifier, is not taken for a literal.
-_SQL_TOKENS = r"""
-      (?P<line_comment>  --[^\n]*)
-    | (?P<block_comment> /\*.*?(?:\*/|\Z))
-    | (?P<dollar>        \$(?P<tag>[A-Za-z_]*)\$.*?(?:\$(?P=tag)\$|\Z))
-    | (?P<escaped>       \b[Ee]'(?:[^'\\]|''|\\.)*(?:'|\Z))
-    | (?P<string>        (?:\b[NnBbXxUu]&?)?'(?:[^'BACKSLASH]|''ESCAPE)*(?:'|\Z))
-    | (?P<double>        "(?:[^"BACKSLASH]|""ESCAPE)*(?:"|\Z))(?P<qualifies>\s*\.)?
-    | (?P<backtick>      `(?:[^`]|``)*(?:`|\Z))
-    | (?P<placeholder>   %\([^)]*\)s | :\w+ | \$\d+)
-    | (?P<word>          [^\W\d][\w$]*)
-    | (?P<number>        (?:\d[\w.]*(?:(?<=[eE])[+-]\d+)?|\.\d\w*))
-    | (?P<mark>          [^\s\w])
-"""
-
-
-def _tokens(backslash: str, escape: str) -> re.Pattern[str]:
-    pattern = _SQL_TOKENS.replace("BACKSLASH", backslash).replace("ESCAPE", escape)
-    return re.compile(pattern, re.VERBOSE | re.DOTALL)
-
-
-_STANDARD_TOKENS = _tokens("", "")
-# Only MySQL reads a backslash as an escape in an ordinary string.
-_MYSQL_TOKENS = _tokens(r"\\", r"|\\.")
-
-# Where a double-quoted word is a value and not a name: right after one of these,
-# or anywhere in the list that follows one of those.
-_BEFORE_VALUE = frozenset({"=", "<", ">", "LIKE", "GLOB", "REGEXP", "BETWEEN", "THEN"})
-_OPENS_VALUES = frozenset({"IN", "VALUES"})
-_ENDS_VALUES = frozenset({"SELECT", "RETURNING", "ON", "WHERE", "SET", "FROM", "AND"})
-
 
 class Masker:
     """Masks the values of sensitive names.
@@ -121,42 +89,6 @@ def shorten(value: object, most: int = 200) -> str:
         return f"<{len(value)} bytes>"
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
-
-
-def sql_literals(sql: str, *, mysql: bool = False) -> str:
-    """Replace the string and number literals of a statement by ``?``.
-
-    The contents of comments go too. A double-quoted word is a name in standard
-    SQL. MySQL reads a string, and so does SQLite for a name that it does not
-    know: there it is masked where a value is expected.
-
-    :param mysql: The statement is in the dialect of MySQL and MariaDB.
-    """
-    before = ""
-    in_values = False
-
-    def mask(match: re.Match[str]) -> str:
-        nonlocal before, in_values
-        text = match.group()
-        last, before = before, text.upper()
-        if match["word"] is not None:
-            if before in _OPENS_VALUES:
-                in_values = True
-            elif before in _ENDS_VALUES:
-                in_values = False
-            return text
-        if match["mark"] is not None:
-            return text
-        if match["double"] is not None:
-            is_value = (last in _BEFORE_VALUE or in_values) and not match["qualifies"]
-            return "?" if is_value or mysql else text
-        if match["backtick"] is not None or match["placeholder"] is not None:
-            return text
-        if match["line_comment"] is not None:
-            return "--"
-        return "/* */" if match["block_comment"] is not None else "?"
-
-    return (_MYSQL_TOKENS if mysql else _STANDARD_TOKENS).sub(mask, sql)
 
 
 def storable(text: str) -> str:

@@ -211,7 +211,6 @@ class Scope:
         "__weakref__",
         "app_name",
         "checkouts",
-        "contexts",
         "dropped",
         "endpoint",
         "environ",
@@ -219,6 +218,7 @@ class Scope:
         "frames",
         "handed_over",
         "id",
+        "joined",
         "kind",
         "limit",
         "method",
@@ -258,7 +258,7 @@ class Scope:
         self.error: str | None = None
         self.environ: dict[str, t.Any] | None = None
         self.frames: set[object] = set()
-        self.contexts = 1
+        self.joined: list[object] = []
         self.reused_context = False
         self.streamed = False
         self.sessions: dict[int, RawSession] = {}
@@ -273,6 +273,20 @@ class Scope:
     def closed(self) -> bool:
         """Whether it has ended; what happens later is not its own."""
         return self.stopped is not None and not self.frames
+
+    @property
+    def contexts(self) -> int:
+        """How many app contexts belong to it."""
+        return 1 + len(self.joined)
+
+    def join(self) -> int:
+        """Count one more app context, maybe in another thread.
+
+        :return: Its index; the one that the scope began with has the index 0.
+        """
+        ticket = object()
+        self.joined.append(ticket)
+        return 1 + self.joined.index(ticket)
 
     def add_statement(self, statement: RawStatement) -> int | None:
         """Keep a statement, or count it once there are too many.

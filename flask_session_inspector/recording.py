@@ -197,7 +197,7 @@ class Recording:
         for registry in self.registries():
             try:
                 key = registry.key()
-            except Exception:  # noqa: S112 - the application's own scopefunc
+            except Exception:
                 continue
             if registry.session(key) is session:
                 facts.origin = "registry"

@@ -9,92 +9,31 @@ Flask 3.1 does not yet say whether a request will follow.
 from __future__ import annotations
 
 import typing as t
-import weakref
-from contextvars import ContextVar
-from time import perf_counter
 
 from flask import has_request_context
 from flask import request
 from flask.globals import app_ctx
 
 from ..recorder import Scope
-from ..weak import WeakIdentityDict
-from . import uses
+from . import visits
+from .frames import ANY_REQUEST
+from .frames import UNRESOLVED
+from .frames import Frame as Frame
+from .frames import Unresolved
+from .frames import frames
+from .frames import innermost
+from .frames import is_pushing
+from .frames import pushed_for
 
 if t.TYPE_CHECKING:
     from flask import Flask
     from flask.ctx import AppContext
 
     from ..recording import Recording
-    from ..registries import KnownRegistry
 
 _get_app_context: t.Callable[[], AppContext]
 _get_app_context = app_ctx._get_current_object  # type: ignore[attr-defined] # a proxy
 _get_request = request._get_current_object  # type: ignore[attr-defined] # a proxy
-
-
-class _Unresolved:
-    """The scope of a frame that no event has asked for yet."""
-
-
-UNRESOLVED = _Unresolved()
-
-
-class Frame:
-    """One app context, and the scope that its events belong to.
-
-    :ivar parents: The frame that was current before each push of the context
-        that was not popped yet; empty when the context is not pushed.
-    :ivar scope: ``None`` where nothing is recorded.
-    :ivar outer: The scopes of the context while a request runs inside it that
-        did not push it.
-    :ivar index: The index of the context within its scope.
-    :ivar owns: Whether the scope began with this frame, and so ends with it.
-    :ivar tearing: Whether its teardown functions run.
-    :ivar preserved: Pushed again after its end, and not to go on with a stream.
-    :ivar responded: Whether the request that runs in it has its response.
-    :ivar keys: Under which key each registry would keep this scope's session.
-    """
-
-    __slots__ = (
-        "__weakref__",
-        "context",
-        "index",
-        "recording",
-        "keys",
-        "outer",
-        "owns",
-        "parents",
-        "preserved",
-        "responded",
-        "scope",
-        "streaming",
-        "tearing",
-    )
-
-    def __init__(self, context: AppContext, recording: Recording) -> None:
-        self.context = weakref.ref(context, self._collected)
-        self.recording = recording
-        self.parents: list[Frame | None] = []
-        self.scope: Scope | _Unresolved | None = UNRESOLVED
-        self.outer: list[Scope | _Unresolved | None] = []
-        self.streaming: Scope | None = None
-        self.index = 0
-        self.owns = False
-        self.tearing = False
-        self.preserved = False
-        self.responded = False
-        self.keys: list[tuple[KnownRegistry, object]] = []
-
-    def _collected(self, reference: object) -> None:
-        # Nobody popped it: a teardown function raised, or the context was
-        # abandoned. A garbage collection is no place for work that takes locks.
-        if self.parents:
-            self.recording.abandoned.append(self)
-
-
-frames: WeakIdentityDict[AppContext, Frame] = WeakIdentityDict()
-_innermost: ContextVar[Frame | None] = ContextVar("flask_session_inspector.frame")
 
 
 def current_frame() -> Frame | None:
@@ -103,11 +42,24 @@ def current_frame() -> Frame | None:
     :return: ``None`` outside of any, and in those of an application that is not
         inspected.
     """
+    frame = _frame_of_context()
+    if frame is not None and frame.visited:
+        return visits.seen_from_here(frame)
+    return frame
+
+
+def _frame_of_context() -> Frame | None:
     try:
         context = _get_app_context()
     except RuntimeError:
         return None
     return frames.get(context) or _adopt(context)
+
+
+def adopt_current() -> None:
+    """Take up the app context in which the inspector is initialised."""
+    if not is_pushing():
+        current_frame()
 
 
 def _adopt(context: AppContext) -> Frame | None:
@@ -117,7 +69,9 @@ def _adopt(context: AppContext) -> Frame | None:
     if recording is None or not recording.attached:
         return None
     frame = Frame(context, recording)
-    frame.parents.append(_innermost.get(None))
+    if not has_request_context():
+        frame.pushed_for = None
+    frame.parents.append(innermost.get(None))
     frames.set(context, frame)
     return frame
 
@@ -129,7 +83,7 @@ def current_scope() -> tuple[Frame, Scope] | None:
     if frame is None or not frame.parents:
         return None
     scope = frame.scope
-    if isinstance(scope, _Unresolved):
+    if isinstance(scope, Unresolved):
         scope = resolve(frame)
     return None if scope is None else (frame, scope)
 
@@ -140,13 +94,14 @@ def push(recording: Recording) -> None:
     frame = frames.get(context)
     if frame is None:
         frame = Frame(context, recording)
+        frame.pushed_for, frame.preserved = pushed_for()
         frames.set(context, frame)
     elif frame.parents:
-        _resume_stream(frame)
+        visits.expect_stream(frame)
     else:
         _push_again(frame)
-    frame.parents.append(_innermost.get(None))
-    _innermost.set(frame)
+    frame.parents.append(innermost.get(None))
+    innermost.set(frame)
 
 
 def _push_again(frame: Frame) -> None:
@@ -158,35 +113,25 @@ def _push_again(frame: Frame) -> None:
     scope = frame.scope
     frame.tearing = False
     if isinstance(scope, Scope) and scope.streamed:
-        frame.index = scope.contexts
-        scope.contexts += 1
-        scope.frames.add(frame)
+        frame.join(scope)
     elif scope is not None:
         frame.scope = UNRESOLVED
         frame.owns = False
         frame.preserved = True
-
-
-def _resume_stream(frame: Frame) -> None:
-    """Go on with the stream of a request that ran in a reused context."""
-    scope = frame.streaming
-    if scope is not None:
-        frame.outer.append(frame.scope)
-        frame.scope = scope
-        scope.frames.add(frame)
+        frame.pushed_for = None
 
 
 def pop() -> None:
     """Take note that the innermost app context was popped."""
-    frame = _innermost.get(None)
+    frame = innermost.get(None)
     if frame is None or not frame.parents:
         return
     before = frame.parents.pop()
-    _innermost.set(before)
+    innermost.set(before)
     if not frame.parents:
         finish(frame)
-    elif frame.streaming is not None and frame.scope is frame.streaming:
-        leave_request(frame)
+    elif frame.visited:
+        visits.expect_no_stream(frame)
     if before is not None and before is not frame:
         _finish_the_dead(before)
 
@@ -209,7 +154,7 @@ def _finish_the_dead(frame: Frame) -> None:
         outer = dead.parents[0] if dead.parents else None
         finish(dead)
         dead = outer
-    _innermost.set(dead)
+    innermost.set(dead)
 
 
 def tear_down() -> tuple[Frame, Scope] | None:
@@ -217,14 +162,14 @@ def tear_down() -> tuple[Frame, Scope] | None:
 
     :return: Its frame and scope, ``None`` where nothing is recorded.
     """
-    frame = current_frame()
+    frame = _frame_of_context()
     if frame is None:
         return None
-    if _innermost.get(None) is not frame:  # Pushed before anybody listened.
-        _innermost.set(frame)
+    if innermost.get(None) is not frame:  # Pushed before anybody listened.
+        innermost.set(frame)
     frame.tearing = True
     scope = frame.scope
-    if isinstance(scope, _Unresolved):
+    if isinstance(scope, Unresolved):
         scope = None if frame.preserved else resolve(frame)
     return None if scope is None else (frame, scope)
 
@@ -243,35 +188,36 @@ def resolve(frame: Frame) -> Scope | None:
     """Find the scope of a frame, or begin one."""
     environ = current_environ()
     parent = _parent_in_same_app(frame)
-    recording = frame.recording
+    key = frame.recording.environ_key
     scope: Scope | None
     if parent is not None and _goes_on_in(parent, environ):
-        scope = parent.scope  # type: ignore[assignment] # resolved just before
+        scope = t.cast("Scope | None", parent.scope)
         frame.preserved = False
-    elif environ is not None and recording.environ_key in environ:
-        if frame.preserved:
-            scope = _begin(frame, "context")
-        else:
-            scope = environ[recording.environ_key]
+    elif environ is not None and key in environ and not frame.preserved:
+        scope = environ[key]
     else:
-        scope = _begin(frame, "context")
-    if scope is not None and not frame.owns:
-        frame.index = scope.contexts
-        scope.contexts += 1
-        scope.frames.add(frame)
+        return _begin(frame, "context")
     frame.scope = scope
+    if scope is not None:
+        frame.join(scope)
     return scope
 
 
 def _begin(frame: Frame, kind: str) -> Scope | None:
-    scope = frame.recording.begin(kind)
+    frame.scope = scope = frame.recording.begin(kind)
     if scope is not None:
         frame.owns = True
         frame.index = 0
         scope.frames.add(frame)
         if has_request_context():
-            take_request(scope, _get_request())
+            incoming = _get_request()
+            if frame.preserved or _is_pushed_for(frame, incoming.environ):
+                take_request(scope, incoming)
     return scope
+
+
+def _is_pushed_for(frame: Frame, environ: dict[str, t.Any]) -> bool:
+    return frame.pushed_for is ANY_REQUEST or frame.pushed_for is environ
 
 
 def begin_request(frame: Frame) -> None:
@@ -281,58 +227,29 @@ def begin_request(frame: Frame) -> None:
     environ = incoming.environ
     scope = frame.scope
     recorded = recording.is_recorded(incoming)
-    if isinstance(scope, _Unresolved):
-        if recorded:
-            scope = _begin(frame, "request")
-        else:
-            scope = None
+    if isinstance(scope, Unresolved) and _is_pushed_for(frame, environ):
+        scope = _begin(frame, "request") if recorded else None
         frame.scope = scope
-    elif scope is not None and frame.owns and scope.environ is environ:
+    elif isinstance(scope, Scope) and frame.owns and scope.environ is environ:
         # Its cookie session was read from the database before it was announced.
-        if not recorded:
-            recording.discard(scope)
-            frame.scope = scope = None
-        else:
+        if recorded:
             scope.kind = "request"
             take_request(scope, incoming)
+        else:
+            recording.discard(scope)
+            frame.scope = scope = None
     else:
-        while frame.outer:  # The one before it ended without a sign.
-            leave_request(frame)
-        frame.outer.append(frame.scope)
-        frame.scope = scope = recording.begin("request") if recorded else None
+        scope = recording.begin("request") if recorded else None
         if scope is not None:
-            scope.reused_context = True
-            scope.frames.add(frame)
             take_request(scope, incoming)
-    frame.responded = False
+        visits.begin(frame, incoming, scope)
     environ[recording.environ_key] = scope
-
-
-def leave_request(frame: Frame) -> None:
-    """End the request that ran in a context pushed before it."""
-    scope = frame.scope
-    frame.scope = frame.outer.pop()
-    if isinstance(scope, Scope):
-        uses.observe_end(frame, scope)
-        scope.frames.discard(frame)
-        scope.stopped = perf_counter()
-        frame.streaming = scope if scope.streamed else None
-        frame.recording.hand_over(scope)
 
 
 def finish(frame: Frame) -> None:
     """End a frame; its scope too, where it began with it."""
-    frame.parents.clear()
-    while frame.outer:
-        leave_request(frame)
-    scope = frame.scope
-    if not isinstance(scope, Scope):
-        return
-    uses.observe_end(frame, scope)
-    scope.frames.discard(frame)
-    if frame.owns or scope.stopped is not None:
-        scope.stopped = perf_counter()
-        frame.recording.hand_over(scope)
+    visits.end_all(frame)
+    frame.close()
 
 
 def current_environ() -> dict[str, t.Any] | None:
@@ -354,7 +271,11 @@ def _parent_in_same_app(frame: Frame) -> Frame | None:
     parent = frame.parents[0] if frame.parents else None
     while parent is not None and parent is not frame:
         if parent.recording is frame.recording and parent.parents:
-            if isinstance(parent.scope, _Unresolved):
+            if parent.visited:
+                parent = visits.seen_from_here(parent)
+                if not parent.parents:
+                    return None
+            if isinstance(parent.scope, Unresolved):
                 resolve(parent)
             return parent
         parent = parent.parents[0] if parent.parents else None
@@ -372,8 +293,9 @@ def _goes_on_in(parent: Frame, environ: dict[str, t.Any] | None) -> bool:
 
 
 def forget_app(app: Flask) -> None:
-    """Drop the frames of an application that is inspected no longer."""
+    """Finish and drop the frames of an application that is inspected no longer."""
     for frame in frames.values():
         context = frame.context()
         if context is not None and context.app is app:
+            finish(frame)
             frames.discard(context)

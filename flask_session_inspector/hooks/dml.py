@@ -6,23 +6,31 @@ import re
 import typing as t
 import weakref
 
+from ..sqltext import bare_sql
+from ..sqltext import leading_keyword
+from ..sqltext import main_keyword
+from . import returning
+
 # What a raw statement writes to. It is not parsed: only the leading keyword, or
 # the one that a WITH leads to, and the name behind it are looked at.
+_NAME = r'(?: "(?:[^"]|"")+" | `(?:[^`]|``)+` | \[[^]]+\] | [^\W\d][\w$]* )'
 _DML = re.compile(
-    r"""
-    (?: INSERT (?:\s+(?:OR\s+\w+|IGNORE|LOW_PRIORITY|DELAYED|HIGH_PRIORITY))* \s+ INTO
-      | REPLACE (?:\s+(?:LOW_PRIORITY|DELAYED))* \s+ INTO
+    rf"""
+    (?: INSERT (?:\s+(?:OR\s+\w+|IGNORE|LOW_PRIORITY|DELAYED|HIGH_PRIORITY))*
+          (?:\s+INTO)?
+      | REPLACE (?:\s+(?:LOW_PRIORITY|DELAYED))* (?:\s+INTO)?
+      | MERGE \s+ INTO
       | UPDATE (?:\s+(?:OR\s+\w+|ONLY|IGNORE|LOW_PRIORITY))*
-      | DELETE (?:\s+(?:IGNORE|LOW_PRIORITY|QUICK))* \s+ FROM (?:\s+ONLY)?
-    ) \s+
-    (?P<table> (?: "(?:[^"]|"")+" | `(?:[^`]|``)+` | \[[^\]]+\] | [\w$]+ )
-      (?: \s*\.\s* (?: "(?:[^"]|"")+" | `(?:[^`]|``)+` | \[[^\]]+\] | [\w$]+ ) )* )
+      | DELETE (?:\s+(?:IGNORE|LOW_PRIORITY|QUICK))* (?:\s+FROM (?:\s+ONLY)?)?
+    ) (?: \s+ | \s* (?=["`[]) )
+    (?P<table> {_NAME} (?: \s*\.\s* {_NAME} )* )
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_START = re.compile(r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
-_QUOTES = re.compile(r'["`\[\]]')
+_PARTS = re.compile(_NAME, re.VERBOSE)
+_INNER = re.compile(r"\(\s*(?=(?:INSERT|UPDATE|DELETE|MERGE)\b)", re.IGNORECASE)
 _RETURNING = re.compile(r"\bRETURNING\b", re.IGNORECASE)
+_KEYWORDS = frozenset({"INSERT", "REPLACE", "MERGE", "UPDATE", "DELETE"})
 
 # PyMySQL says this for "unknown" of a server-side cursor.
 _UNSIGNED_MINUS_ONE = 2**64 - 1
@@ -32,88 +40,137 @@ class Written(t.NamedTuple):
     """What a statement wrote.
 
     :ivar table: The name of the table, with its schema if it has one.
-    :ivar rows: How many rows, ``None`` where the driver is to say.
-    :ivar told_after_fetch: The driver says so only after the rows that the
-        statement returns were fetched.
+    :ivar rows: How many rows, ``None`` where the driver does not say.
+    :ivar to_come: Tells the number of rows later, where it is not known yet.
     """
 
     table: str
     rows: int | None = None
-    told_after_fetch: bool = False
+    to_come: returning.RowsToCome | None = None
 
 
 _raw_tables: dict[str, str | None] = {}
 _counted: weakref.WeakKeyDictionary[t.Any, bool] = weakref.WeakKeyDictionary()
 
 
-def written_by(context: t.Any, sql: str) -> Written | None:
+def written_by(
+    context: t.Any, sql: str, parameters: t.Any, before: returning.Changes | None
+) -> Written | None:
     """Say what a statement wrote that was just executed.
 
     :param context: SQLAlchemy's execution context.
+    :param parameters: The bound values as sent to the driver.
+    :param before: What :func:`.returning.changes_before` said before.
     :return: ``None`` where it is no INSERT, UPDATE or DELETE.
     """
     compiled = context.compiled
     if context.isinsert or context.isupdate or context.isdelete:
-        return _written_by_compiled(context, compiled)
-    if compiled is not None and not getattr(compiled, "isplaintext", False):
-        return None
-    table = _raw_table(sql)
-    if table is None:
-        return None
-    waits = context.dialect.name == "sqlite" and bool(_RETURNING.search(sql))
-    return Written(table, None, waits)
+        if is_default(context, sql):
+            return None
+        table = _table_name(_target(compiled))
+        style = context.execute_style.name
+        if style == "INSERTMANYVALUES":
+            # One statement sent in batches: its rows are counted with the first.
+            first = context not in _counted
+            _counted[context] = True
+            return Written(table, len(context.compiled_parameters) if first else 0)
+    else:
+        found = _table_of_other(context, compiled, sql)
+        if found is None:
+            return None
+        table = found
+    rows = _reported(context.cursor)
+    if before is not None and (rows is None or context.cursor.description):
+        return Written(table, *returning.rows_since(before, context))
+    if rows is None and isinstance(parameters, list):
+        rows = len(parameters)
+    return Written(table, rows)
 
 
-def _written_by_compiled(context: t.Any, compiled: t.Any) -> Written:
-    state = compiled.compile_state
-    table = getattr(state, "dml_table", None)
-    if table is None:
-        table = compiled.statement.table
-    name = str(getattr(table, "fullname", None) or getattr(table, "name", table))
-    style = context.execute_style.name
-    if style == "INSERTMANYVALUES":
-        # One statement sent in batches: its rows are counted with the first.
-        first = context not in _counted
-        _counted[context] = True
-        return Written(name, len(context.compiled_parameters) if first else 0)
-    if context.dialect.name == "sqlite" and compiled.effective_returning:
-        return Written(name, None, told_after_fetch=True)
-    rows = None
-    if style == "EXECUTEMANY" and context.cursor.rowcount < 0:
-        rows = len(context.compiled_parameters)
-    return Written(name, rows)
+def is_default(context: t.Any, sql: str) -> bool:
+    """Say whether this is a default that is executed before its INSERT.
+
+    SQLAlchemy executes it in the name of the INSERT.
+    """
+    return sql is not context.statement and leading_keyword(sql) == "SELECT"
 
 
-def _raw_table(sql: str) -> str | None:
+def _target(compiled: t.Any) -> t.Any:
+    table = getattr(compiled.compile_state, "dml_table", None)
+    return compiled.statement.table if table is None else table
+
+
+def _table_name(table: t.Any) -> str:
+    return str(getattr(table, "fullname", None) or getattr(table, "name", table))
+
+
+def _table_of_other(context: t.Any, compiled: t.Any, sql: str) -> str | None:
+    """Find the table written by what SQLAlchemy does not know to be DML."""
+    if compiled is None or getattr(compiled, "isplaintext", False):
+        return _raw_table(sql, context.dialect.name in ("mysql", "mariadb"))
+    for cte in getattr(compiled, "ctes", None) or ():
+        if getattr(cte.element, "is_dml", False):
+            return _table_name(cte.element.table)
+    # Text with result columns is text all the same.
+    statement = getattr(compiled, "statement", None)
+    inner = getattr(statement, "element", statement)
+    if inner is not None and inner.__visit_name__ in ("textual_select", "textclause"):
+        return _raw_table(sql, context.dialect.name in ("mysql", "mariadb"))
+    return None
+
+
+def _raw_table(sql: str, mysql: bool) -> str | None:
     """Return the table that a raw statement writes to."""
     try:
         return _raw_tables[sql]
     except KeyError:
         pass
-    start = _START.match(sql)
-    position = start.end() if start else 0
-    if sql[position : position + 4].upper() == "WITH":
-        match = _DML.search(sql, position)
-    else:
-        match = _DML.match(sql, position)
-    table = None if match is None else _QUOTES.sub("", match["table"])
-    if len(_raw_tables) >= 1000:
-        _raw_tables.clear()
-    _raw_tables[sql] = table
+    table = None
+    keyword = leading_keyword(sql)
+    if keyword in _KEYWORDS or keyword == "WITH":
+        bare = bare_sql(sql, mysql=mysql).lstrip("( \t\r\n\f")
+        match = _DML.match(bare)
+        if keyword == "WITH":
+            main = main_keyword(bare)
+            match = None if main is None else _DML.match(bare, main.start())
+            if match is None and (inner := _INNER.search(bare)):
+                match = _DML.match(bare, inner.end())
+        table = None if match is None else _unquoted(match["table"])
+    if len(sql) <= 10_000:
+        if len(_raw_tables) >= 1000:
+            _raw_tables.clear()
+        _raw_tables[sql] = table
     return table
 
 
-def rows_of(context: t.Any, cursor: t.Any, parameters: t.Any) -> int | None:
+def _unquoted(name: str) -> str:
+    parts = []
+    for part in _PARTS.findall(name):
+        first = part[0]
+        if first in '"`':
+            part = part[1:-1].replace(first * 2, first)
+        parts.append(part[1:-1] if first == "[" else part)
+    return ".".join(parts)
+
+
+def rows_of(
+    context: t.Any, cursor: t.Any, parameters: t.Any, written: Written | None
+) -> int | None:
     """Return how many rows a statement returned or changed.
 
     :param cursor: The DBAPI cursor, right after the execution.
     :param parameters: The bound values as sent to the driver.
+    :param written: What the statement wrote.
     :return: ``None`` where the driver does not say.
     """
-    if context.compiled is not None and context.execute_style.name == (
-        "INSERTMANYVALUES"
-    ):
-        return _rows_of_batch(context, parameters)
+    if written is None:
+        return _reported(cursor)
+    if context.compiled is None or context.execute_style.name != "INSERTMANYVALUES":
+        return written.rows
+    return _rows_of_batch(context, parameters)
+
+
+def _reported(cursor: t.Any) -> int | None:
     rows = getattr(cursor, "rowcount", -1)
     if not isinstance(rows, int) or rows < 0 or rows == _UNSIGNED_MINUS_ONE:
         return None

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import typing as t
 
+import click
 import flask
 
 from ..guard import guard
 from ..recorder import Scope
 from . import contexts
 from . import uses
+from . import visits
+from .server_timing import add_server_timing
+from .visits import Visit
 
 if t.TYPE_CHECKING:
     from ..recording import Recording
@@ -37,6 +41,8 @@ class FlaskHooks:
         for signal, receiver in self._receivers.items():
             signal.connect(receiver, sender=app)
         app.teardown_appcontext_funcs.append(self._teardown)
+        if recording.config.server_timing:
+            app.after_request(add_server_timing)
 
     def remove(self, app: flask.Flask) -> None:
         """Disconnect from the application."""
@@ -44,6 +50,8 @@ class FlaskHooks:
             signal.disconnect(receiver, sender=app)
         if self._teardown in app.teardown_appcontext_funcs:
             app.teardown_appcontext_funcs.remove(self._teardown)
+        if self._recording.config.server_timing:
+            app.after_request_funcs[None].remove(add_server_timing)
         contexts.forget_app(app)
 
     def _appcontext_pushed(self, app: flask.Flask, **_: t.Any) -> None:
@@ -60,8 +68,9 @@ class FlaskHooks:
         # before Flask-SQLAlchemy, which may be initialised later, removes it.
         functions = app.teardown_appcontext_funcs
         if functions[-1] != self._teardown:
-            functions.remove(self._teardown)
-            functions.append(self._teardown)
+            # A list of its own: another thread may go through the old one.
+            others = [function for function in functions if function != self._teardown]
+            app.teardown_appcontext_funcs = [*others, self._teardown]
 
     def _request_started(self, app: flask.Flask, **_: t.Any) -> None:
         try:
@@ -78,7 +87,8 @@ class FlaskHooks:
         try:
             frame = contexts.current_frame()
             if frame is not None:
-                frame.responded = True
+                if isinstance(frame, Visit):
+                    frame.responded = True
                 if isinstance(frame.scope, Scope):
                     frame.scope.status = response.status_code
                     frame.scope.streamed = response.is_streamed
@@ -91,31 +101,40 @@ class FlaskHooks:
         try:
             frame = contexts.current_frame()
             if frame is not None:
-                frame.responded = True
+                if isinstance(frame, Visit):
+                    frame.responded = True
                 if isinstance(frame.scope, Scope):
                     frame.scope.error = type(exception).__name__
         except Exception:
             guard.report("got_request_exception")
 
-    def _request_tearing_down(self, app: flask.Flask, **_: t.Any) -> None:
+    def _request_tearing_down(
+        self, app: flask.Flask, exc: BaseException | None = None, **_: t.Any
+    ) -> None:
         try:
             frame = contexts.current_frame()
-            # A copied request context that ends within the view also says so.
-            if frame is not None and frame.outer and frame.responded:
+            # What was pushed for the request says so itself when it ends; a copied
+            # request context that ends within the view comes here, too.
+            if not isinstance(frame, Visit) or not frame.parents:
+                return
+            torn_out = exc is not None and not isinstance(exc, Exception)
+            if frame.responded or torn_out:
                 if isinstance(frame.scope, Scope):
+                    frame.scope.error = frame.scope.error or _failure(exc, "request")
                     uses.observe_sessions(frame, frame.scope)
-                contexts.leave_request(frame)
+                visits.end(frame)
         except Exception:
             guard.report("request_tearing_down")
 
     def _teardown(self, exc: BaseException | None) -> None:
         try:
-            scope = contexts.tear_down()
-            if scope is not None:
-                frame, record = scope
-                if record.kind != "request" and _is_failure(exc):
-                    record.error = type(exc).__name__
-                uses.observe_sessions(frame, record)
+            current = contexts.tear_down()
+            if current is not None:
+                frame, scope = current
+                # An exception out of a nested context may still be handled.
+                if frame.owns and scope.error is None:
+                    scope.error = _failure(exc, scope.kind)
+                uses.observe_sessions(frame, scope)
         except Exception:
             guard.report("teardown_appcontext")
 
@@ -126,8 +145,12 @@ class FlaskHooks:
             guard.report("appcontext_popped")
 
 
-def _is_failure(exc: BaseException | None) -> bool:
-    # Click ends a command that went well by raising, too.
-    if exc is None or isinstance(exc, SystemExit):
-        return False
-    return type(exc).__module__ != "click.exceptions" or type(exc).__name__ != "Exit"
+def _failure(exc: BaseException | None, kind: str) -> str | None:
+    """Name the exception that ended a scope, unless it was a success."""
+    if kind == "request" and isinstance(exc, GeneratorExit):
+        return None  # The client has left a stream.
+    if kind == "cli" and isinstance(exc, SystemExit) and not exc.code:
+        return None
+    if isinstance(exc, click.exceptions.Exit) and not exc.exit_code:
+        return None
+    return None if exc is None else type(exc).__name__

@@ -23,6 +23,7 @@ from ..recorder import RawTransaction
 from ..recorder import Scope
 from . import binds
 from . import loans
+from . import returning
 from . import uses
 from .contexts import Frame
 from .contexts import current_scope
@@ -65,6 +66,7 @@ def _do_execute(
         return False  # SQLAlchemy goes on as if nobody listened.
     dialect = context.dialect
     others = dialect.dispatch.do_execute
+    before = _before(context, statement) if dialect.name == "sqlite" else None
     began = perf_counter()
     try:
         if not _done_by_another(
@@ -74,7 +76,7 @@ def _do_execute(
     except BaseException:
         _note(*current, began, cursor, statement, parameters, context, failed=True)
         raise
-    _note(*current, began, cursor, statement, parameters, context)
+    _note(*current, began, cursor, statement, parameters, context, before)
     return True
 
 
@@ -127,6 +129,16 @@ _LISTENERS: dict[str, t.Callable[..., bool]] = {
 }
 
 
+def _before(context: t.Any, sql: str) -> returning.Changes | None:
+    try:
+        if returning.is_pending():
+            returning.look(context)
+        return returning.changes_before(context, sql)
+    except Exception:
+        guard.report("do_execute")
+        return None
+
+
 def _done_by_another(
     listeners: cabc.Iterable[t.Any], own: t.Any, *arguments: t.Any
 ) -> bool:
@@ -148,6 +160,7 @@ def _note(
     sql: str,
     parameters: t.Any,
     context: t.Any,  # ExecutionContext names only a part of what it has
+    before: returning.Changes | None = None,
     failed: bool = False,
 ) -> None:
     ended = perf_counter()
@@ -162,14 +175,17 @@ def _note(
             session = facts.reference()
             if session is not None:
                 uses.use(frame, scope, session)
-        written = None if failed else written_by(context, sql)
-        rows = None if failed else rows_of(context, cursor, parameters)
+        written = None
+        rows = None
+        if not failed:
+            written = written_by(context, sql, parameters, before)
+            rows = rows_of(context, cursor, parameters, written)
         index = scope.add_statement(
             RawStatement(
                 began,
                 ended,
                 sql,
-                None if written is not None and written.told_after_fetch else rows,
+                rows,
                 bind,
                 None if facts is None else facts.serial,
                 recording.locate(sys._getframe(2)),
@@ -177,16 +193,15 @@ def _note(
                 recording.render_parameters(context, parameters, sql),
             )
         )
-        if written is not None and facts is not None:
-            transaction = _innermost(facts.open, scope, bind)
-            if transaction is not None:
-                _count(transaction, written, rows, cursor, index)
+        if written is not None:
+            open_ones = () if facts is None else facts.open
+            _count(_innermost(open_ones, scope, bind), written, index)
     except Exception:
         guard.report("do_execute")
 
 
 def _innermost(
-    transactions: list[RawTransaction], scope: Scope, bind: Bind
+    transactions: cabc.Sequence[RawTransaction], scope: Scope, bind: Bind
 ) -> RawTransaction | None:
     for transaction in reversed(transactions):
         if transaction.scope is scope and transaction.bind == bind:
@@ -195,17 +210,16 @@ def _innermost(
 
 
 def _count(
-    transaction: RawTransaction,
-    written: Written,
-    rows: int | None,
-    cursor: DBAPICursor,
-    index: int | None,
+    transaction: RawTransaction | None, written: Written, index: int | None
 ) -> None:
-    if written.told_after_fetch:
-        transaction.unsettled.append((cursor, written.table, index))
+    to_come = written.to_come
+    if transaction is None:
+        if to_come is not None:
+            to_come.forget()
+    elif to_come is not None:
+        transaction.unsettled.append((to_come, written.table, index))
     else:
-        known = written.rows if written.rows is not None else rows
-        transaction.add_writes(written.table, known or 0)
+        transaction.add_writes(written.table, written.rows or 0)
 
 
 def _lazily_loaded(context: t.Any) -> str | None:

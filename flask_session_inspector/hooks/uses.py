@@ -94,7 +94,7 @@ def observe_sessions(frame: Frame, scope: Scope) -> None:
     for registry in frame.recording.registries():
         try:
             key = registry.key()
-        except Exception:  # noqa: S112 - the application's own scopefunc, which
+        except Exception:
             # may need what there is only inside a request.
             continue
         frame.keys.append((registry, key))

@@ -1,0 +1,63 @@
+# `make demo` and `make test` need Python 3.10 or newer, with its venv module.
+
+PYTHON ?= python3
+PORT ?= 5000
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help demo test lint types docs clean
+
+help:
+	@echo 'make demo   serve the demo shop at 127.0.0.1:$(PORT) (PORT=... to change)'
+	@echo 'make test   run all tests (PYTEST_ARGS=... for arguments of pytest)'
+	@echo 'make lint   check style, formatting and types'
+	@echo 'make docs   build the documentation into docs/_build/html'
+	@echo 'make clean  remove the virtual environment and what was built'
+
+# The server is run without a shell around it, so that Ctrl-C ends it quietly.
+demo: export PORT := $(PORT)
+demo: $(VENV)/.installed-demo
+	@$(BIN)/python -m demo_app
+
+test: $(VENV)/.installed-tests
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-lint types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-lint
+	@$(BIN)/mypy
+
+docs: $(VENV)/.installed-docs
+	@$(BIN)/sphinx-build -W --keep-going --quiet -b html docs docs/_build/html
+	@echo 'The documentation is at docs/_build/html/index.html.'
+
+clean:
+	rm -rf $(VENV) build dist docs/_build .mypy_cache .pytest_cache .ruff_cache
+
+# The stamps say what is installed; a changed pyproject.toml installs it again.
+$(VENV)/.installed-%: $(VENV)/.created pyproject.toml
+	@echo 'Installing what "make $(MAKECMDGOALS)" needs into $(VENV) ...'
+	@$(PIP) install --editable '.[all]' --group $*
+	@touch $@
+
+$(VENV)/.created:
+	@command -v '$(PYTHON)' >/dev/null || { \
+	  echo 'Python 3.10 or newer is needed, and there is no "$(PYTHON)" here.' >&2; \
+	  exit 1; }
+	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo 'Python 3.10 or newer is needed; name one with' \
+	    '"make PYTHON=/path/to/python3".' >&2; \
+	  exit 1; }
+	@'$(PYTHON)' -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo 'This Python has no venv module; on Debian and Ubuntu' \
+	    '"apt install python3-venv" adds it.' >&2; \
+	  exit 1; }
+	@echo 'Creating the virtual environment $(VENV) ...'
+	@'$(PYTHON)' -m venv --clear '$(VENV)'
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@touch $@

@@ -1,0 +1,25 @@
+"""How Sphinx builds the documentation."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+project = "Flask-Session-Inspector"
+author = "The Flask-Session-Inspector authors"
+project_copyright = "2026, The Flask-Session-Inspector authors"
+release = version = importlib.metadata.version("Flask-Session-Inspector")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+source_suffix = {".md": "markdown"}
+
+myst_heading_anchors = 3
+myst_enable_extensions = ["deflist", "fieldlist"]
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+
+html_theme = "furo"
+html_title = "Flask-Session-Inspector"
+html_copy_source = False

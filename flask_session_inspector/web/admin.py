@@ -1,0 +1,213 @@
+"""The page "Sessions" of Flask-Admin."""
+
+from __future__ import annotations
+
+import typing as t
+
+from flask import Response
+from flask import abort
+from flask import current_app
+from flask import make_response
+from flask import request
+from flask_admin import Admin  # type: ignore[import-untyped]
+from flask_admin import BaseView
+from flask_admin import expose
+
+from . import pages
+from . import panels
+from .access import denial
+
+if t.TYPE_CHECKING:
+    from flask import Blueprint
+
+    from ..inspection import Inspection
+
+AUTOMATIC_ENDPOINT = "session_inspector_page"
+_DARK_SWATCHES = frozenset({"cyborg", "darkly", "slate", "solar", "superhero"})
+
+
+class SessionsView(BaseView):  # type: ignore[misc]
+    """The recorded requests with their sessions, as a page of the admin.
+
+    The page is added by itself. To restrict who may see it beyond
+    ``SESSION_INSPECTOR_ACCESS``, add a subclass with an ``is_accessible`` of
+    your own; then none is added automatically.
+
+    :param name: The name in the menu.
+    :param url: The path below the admin's own, or an absolute one.
+    """
+
+    def __init__(
+        self, name: str | None = "Sessions", *args: t.Any, **kwargs: t.Any
+    ) -> None:
+        # The fourth positional parameter of a view is its URL.
+        if len(args) < 3:
+            kwargs.setdefault("url", "sessions")
+        super().__init__(name, *args, **kwargs)
+
+    def create_blueprint(self, admin: Admin) -> Blueprint:
+        """Put the access rule before every route, whatever a subclass overrides."""
+        blueprint: Blueprint = super().create_blueprint(admin)
+        blueprint.before_request(_refuse)
+        return blueprint
+
+    def is_visible(self) -> bool:
+        """Tell whether the menu shows the page: to those who may see it."""
+        return _refusal() is None
+
+    @expose("/")  # type: ignore[untyped-decorator]
+    def index(self) -> Response:
+        """The list: verdicts, diagram, requests."""
+        page = pages.list_page(_present(), request.args, request.args.get("before", ""))
+        return self._answer(
+            "list.html", 400 if page.problem else 200, page=page, title=self.name
+        )
+
+    @expose("/requests/<record_id>")  # type: ignore[untyped-decorator]
+    def record_page(self, record_id: str) -> Response:
+        """The detail of one record; 404 if it is unknown or no longer kept."""
+        inspection = _present()
+        record = inspection.request(record_id)
+        if record is None:
+            return self._answer(
+                "missing.html",
+                404,
+                record_id=record_id,
+                most=inspection.config.max_requests,
+            )
+        return self._answer("detail.html", page=pages.detail_page(inspection, record))
+
+    def _answer(self, template: str, status: int = 200, **values: t.Any) -> Response:
+        swatch = getattr(t.cast(Admin, self.admin).theme, "swatch", "")
+        html = self.render(
+            f"session_inspector/{template}",
+            list_url=self.get_url(f"{self.endpoint}.index"),
+            record_url=self._record_url,
+            filtered_url=self._filtered_url,
+            is_dark=swatch in _DARK_SWATCHES,
+            **values,
+        )
+        response = make_response(html, status)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    def _record_url(self, record_id: str) -> str:
+        return str(self.get_url(f"{self.endpoint}.record_page", record_id=record_id))
+
+    def _filtered_url(self, **query: str) -> str:
+        given = {name: value for name, value in query.items() if value}
+        return str(self.get_url(f"{self.endpoint}.index", **given))
+
+    def _handle_view(self, name: str, **kwargs: t.Any) -> t.Any:
+        # Flask-Admin before 2.2 goes on to the view where the callback returns None.
+        if not self.is_accessible():
+            return self.inaccessible_callback(name, **kwargs) or abort(403)
+        return None
+
+    def _run_view(
+        self, fn: t.Callable[..., t.Any], *args: t.Any, **kwargs: t.Any
+    ) -> t.Any:
+        # Flask-Admin calls a view once more, in another way, if it raises TypeError.
+        if getattr(fn, "__name__", "") in ("index", "record_page"):
+            return fn(self, *args, **kwargs)
+        return super()._run_view(fn, *args, **kwargs)
+
+
+class AutomaticSessionsView(SessionsView):
+    """The page that is added by itself.
+
+    The application may add a view of its own after it. This one cannot be taken
+    back then, so it hands every request over to that view.
+    """
+
+    def is_visible(self) -> bool:
+        """Tell whether the menu shows the page; not beside the application's own."""
+        return self._own_view() is None and super().is_visible()
+
+    def is_accessible(self) -> bool:
+        """Follow the application's own view, if there is one."""
+        view = self._own_view()
+        if view is None:
+            return bool(super().is_accessible())
+        return view.is_accessible()  # type: ignore[no-any-return]
+
+    def inaccessible_callback(self, name: t.Any, **kwargs: t.Any) -> t.Any:
+        """Follow the application's own view, if there is one."""
+        view = self._own_view()
+        if view is None:
+            return super().inaccessible_callback(name, **kwargs)
+        return view.inaccessible_callback(name, **kwargs)
+
+    def _handle_view(self, name: str, **kwargs: t.Any) -> t.Any:
+        view = self._own_view()
+        if view is None:
+            return super()._handle_view(name, **kwargs)
+        return getattr(view, name)(**kwargs)
+
+    def _own_view(self) -> SessionsView | None:
+        """Return the view that the application added, its own admin's first."""
+        admin = t.cast(Admin, self.admin)
+        for each in (admin, *current_app.extensions.get("admin", ())):
+            for view in _sessions_views(each):
+                if not isinstance(view, AutomaticSessionsView):
+                    return view
+        return None
+
+
+def ensure_page(inspection: Inspection, admin: Admin) -> None:
+    """Give an admin the page, unless the application has a :class:`SessionsView`.
+
+    It may be called again at any time.
+
+    :param inspection: Its ``own_blueprints`` learn of every such view.
+    :param admin: An admin, initialised or not.
+    """
+    others = [] if admin.app is None else admin.app.extensions.get("admin", [])
+    views = [view for each in (admin, *others) for view in _sessions_views(each)]
+    has_own = any(not isinstance(view, AutomaticSessionsView) for view in views)
+    if not has_own and not _sessions_views(admin):
+        endpoint = AUTOMATIC_ENDPOINT
+        if any(view.endpoint == endpoint for view in views) or (
+            endpoint in inspection.own_blueprints
+        ):
+            endpoint = f"{endpoint}_{admin.endpoint}"
+        view = AutomaticSessionsView(endpoint=endpoint)
+        admin.add_view(view)
+        views.append(view)
+    inspection.own_blueprints.update(view.endpoint for view in views)
+
+
+def _sessions_views(admin: Admin) -> list[SessionsView]:
+    return [view for view in admin._views if isinstance(view, SessionsView)]
+
+
+def _inspection() -> Inspection | None:
+    inspection: Inspection | None = current_app.extensions.get("session_inspector")
+    return inspection
+
+
+def _present() -> Inspection:
+    return t.cast("Inspection", _inspection())
+
+
+def _refuse() -> Response | None:
+    refusal = _refusal()
+    if refusal is None:
+        return None
+    status, sentence = refusal
+    response = make_response(panels.render("denied.html", sentence=sentence), status)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _refusal() -> tuple[int, str] | None:
+    """Return status and sentence where the page must not be shown."""
+    inspection = _inspection()
+    if inspection is None:
+        return 404, "This application has no SessionInspector."
+    sentence = denial(inspection)
+    if sentence is not None:
+        return 403, sentence
+    if not inspection.config.enabled:
+        return 404, "SESSION_INSPECTOR_ENABLED is False, so nothing is recorded."
+    return None

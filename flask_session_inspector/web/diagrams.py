@@ -1,0 +1,411 @@
+"""Geometry of the scoping diagram: which session each request got.
+
+From top to bottom: the proxies as bars, one column per request, and below it
+the vessel of each session, from its creation to its teardown. A session that
+served several requests is one vessel in which their arrows meet; one that was
+not removed has no bottom. Everything here is plain data, the template draws it.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+from dataclasses import dataclass
+
+from ..records import Holder
+from ..records import RequestRecord
+from ..records import SessionRecord
+from ..verdicts import counted
+from .formats import listed
+from .formats import shorten
+from .proxies import Bypass
+from .proxies import ProxyBar
+from .proxies import find_bypass
+from .proxies import lay_out_proxies
+from .vessels import Use
+from .vessels import Vessel
+from .vessels import make_vessel
+from .wording import Glyph
+from .wording import Tone
+from .wording import heading
+from .wording import spoken
+from .wording import status_glyph
+
+WIDTH, LEFT = 1072, 80
+MOST_REQUESTS, MOST_VESSELS = 8, 2
+_GAP, _WIDEST = 12, 200
+_TILE_HEIGHT, _WIRE_ROOM = 46, 44
+_TALL, _SHORT, _STEP = 168, 80, 88
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A request at the head of its column.
+
+    :param path: Its path, cut to fit; the whole of it is in ``title``.
+    :param label: The whole column in words.
+    :param note: What stands below it instead of a vessel, if anything.
+    """
+
+    record_id: str
+    x: float
+    y: float
+    width: float
+    verb: str
+    status: Glyph
+    path: str
+    title: str
+    label: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Wire:
+    """A line with the head of an arrow at its end, where it has one."""
+
+    path: str
+    head: str = ""
+    tone: Tone = ""
+    dotted: bool = False
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The same facts as text: some requests, and the sessions they got."""
+
+    tiles: tuple[Tile, ...]
+    vessels: tuple[Vessel, ...]
+    more: int
+    bypass: bool
+    shared: bool
+    is_open: bool
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The diagram, 1072 wide.
+
+    :param captions: The rows' names, and where they stand.
+    :param overflow: Position and text of each "+n" for sessions not drawn.
+    :param stops: The facts as a list, newest first, for a narrow page.
+    """
+
+    height: float
+    label: str
+    count: int
+    captions: tuple[tuple[str, float], ...]
+    proxies: tuple[ProxyBar, ...]
+    bypass: Bypass | None
+    tiles: tuple[Tile, ...]
+    wires: tuple[Wire, ...]
+    vessels: tuple[Vessel, ...]
+    overflow: tuple[tuple[float, float, str], ...]
+    stops: tuple[Stop, ...]
+    has_shared: bool
+    has_open: bool
+    has_outside: bool
+
+
+def scope(
+    records: cabc.Iterable[RequestRecord],
+    *,
+    users: cabc.Mapping[int, int] | None = None,
+    holders: cabc.Sequence[Holder] = (),
+) -> Scope | None:
+    """Lay out the diagram of the last requests, ``None`` if there are none.
+
+    :param records: Newest first; other kinds of records are passed over.
+    :param users: How many requests each session served, by serial, where more
+        are known than are drawn.
+    :param holders: What the audit found.
+    """
+    requests = [each for each in records if each.kind == "request"][:MOST_REQUESTS]
+    requests.reverse()
+    return _Layout(requests, users or {}, holders).finish() if requests else None
+
+
+class _Layout:
+    def __init__(
+        self,
+        requests: list[RequestRecord],
+        users: cabc.Mapping[int, int],
+        holders: cabc.Sequence[Holder],
+    ) -> None:
+        self.requests = requests
+        self.pitch = (WIDTH - LEFT) / len(requests)
+        self.box = round(min(self.pitch - _GAP, _WIDEST), 1)
+        self.columns: dict[int, list[int]] = {}
+        for index, record in enumerate(requests):
+            for session in record.sessions:
+                self.columns.setdefault(session.serial, []).append(index)
+        self.users = {
+            serial: max(users.get(serial, 0), len(columns))
+            for serial, columns in self.columns.items()
+        }
+        self.proxies, self.stubs = lay_out_proxies(
+            requests, holders, LEFT + _GAP / 2, WIDTH - _GAP / 2
+        )
+        self.has_proxy = bool(self.proxies) and self.proxies[0].is_proxy
+        self.bypass = find_bypass(holders) if self.has_proxy else None
+        self.top = self.proxies[0].bottom + (20 if len(self.proxies) == 1 else 46)
+        self.vessel_top = self.top + _TILE_HEIGHT + _WIRE_ROOM
+        self.wires: list[Wire] = []
+        self.late_wires: list[Wire] = []
+        self.vessels: list[Vessel] = []
+        self.drawn: dict[int, Vessel] = {}
+        self.overflow: list[tuple[float, float, str]] = []
+
+    def centre(self, column: int) -> float:
+        return round(LEFT + (column + 0.5) * self.pitch, 1)
+
+    def finish(self) -> Scope:
+        for serial in self._wide_groups():
+            self._add_wide(serial)
+        hidden = [self._add_column(index) for index in range(len(self.requests))]
+        self._join_distant()
+        self._add_stubs()
+        tiles = tuple(self._tile(index) for index in range(len(self.requests)))
+        # Red comes last, so that it lies on top.
+        wires = sorted(
+            self.wires + self.late_wires, key=lambda wire: wire.tone == "bad"
+        )
+        is_open = any(each.is_open for each in self.vessels)
+        bottom = self.vessel_top + _TALL
+        return Scope(
+            bottom + (24 if is_open else 6),
+            self._label(),
+            len(self.requests),
+            self._captions(),
+            self.proxies,
+            self.bypass,
+            tiles,
+            tuple(wires),
+            tuple(self.vessels),
+            tuple(self.overflow),
+            self._stops(tiles, hidden),
+            any(each.shared for each in self.vessels),
+            is_open,
+            any(wire.dotted for wire in wires),
+        )
+
+    def _uses(self, serial: int) -> list[Use]:
+        return [
+            (self.requests[column], session)
+            for column in self.columns[serial]
+            for session in self.requests[column].sessions
+            if session.serial == serial
+        ]
+
+    def _wide_groups(self) -> list[int]:
+        """Find the shared sessions whose requests are neighbours and have no other."""
+        return [
+            serial
+            for serial, columns in self.columns.items()
+            if len(columns) > 1
+            and columns[-1] - columns[0] == len(columns) - 1
+            and all(len(self.requests[column].sessions) == 1 for column in columns)
+        ]
+
+    def _add_wide(self, serial: int) -> None:
+        columns = self.columns[serial]
+        span = len(columns) * self.pitch - _GAP
+        width = round(min(max(220, self.box), span), 1)
+        middle = (self.centre(columns[0]) + self.centre(columns[-1])) / 2
+        left = middle - width / 2
+        vessel = self._put(serial, left, self.vessel_top, width, _TALL, is_wide=True)
+        spread = min(22, (width - 40) / len(columns))
+        for place, column in enumerate(columns):
+            end = middle + (place - (len(columns) - 1) / 2) * spread
+            self._wire(column, end, vessel.y, "bad")
+
+    def _put(
+        self,
+        serial: int,
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        *,
+        is_wide: bool = False,
+    ) -> Vessel:
+        vessel = make_vessel(
+            self._uses(serial),
+            self.users[serial],
+            (round(x, 1), y, width, height),
+            in_nested=height == _SHORT,
+            is_wide=is_wide,
+        )
+        self.vessels.append(vessel)
+        self.drawn[serial] = vessel
+        return vessel
+
+    def _add_column(self, column: int) -> int:
+        """Draw the sessions that belong below this request; say how many are not."""
+        sessions = [
+            each
+            for each in self.requests[column].sessions
+            if each.serial not in self.drawn and self.columns[each.serial][0] == column
+        ]
+        # What is wrong must be seen, so it is drawn first where room is short.
+        sessions.sort(key=self._is_fine)
+        shown, hidden = sessions[:MOST_VESSELS], len(sessions[MOST_VESSELS:])
+        x = self.centre(column) - self.box / 2
+        for place, session in enumerate(shown):
+            if len(sessions) == 1:
+                self._put(session.serial, x, self.vessel_top, self.box, _TALL)
+                self._wire(
+                    column, self.centre(column), self.vessel_top, (self._tone(session))
+                )
+                continue
+            y = self.vessel_top + place * _STEP
+            vessel = self._put(session.serial, x + 8, y, self.box - 8, _SHORT)
+            if place == 0:
+                self._wire(column, self.centre(column), y, self._tone(session))
+            else:
+                self._side_wire(column, vessel, self._tone(session))
+        if hidden:
+            text = f"+{hidden:,} more"
+            self.overflow.append((self.centre(column), self.vessel_top + 182, text))
+        return hidden
+
+    def _is_fine(self, session: SessionRecord) -> bool:
+        return self.users[session.serial] == 1 and session.ended != "open"
+
+    def _tone(self, session: SessionRecord) -> Tone:
+        return "" if self._is_fine(session) else "bad"
+
+    def _wire(self, column: int, x: float, y: float, tone: Tone) -> None:
+        start, top = self.centre(column), self.top + _TILE_HEIGHT
+        path = f"M{start:g},{top:g}"
+        if abs(start - x) < 0.1:
+            path += f"V{y - 6:g}"
+        else:
+            path += f"C{start:g},{top + 30:g} {x:g},{y - 36:g} {x:g},{y - 7:g}"
+        self.wires.append(Wire(path, f"M{x - 4.5:g},{y - 8:g}h9l-4.5,8z", tone))
+
+    def _side_wire(self, column: int, vessel: Vessel, tone: Tone) -> None:
+        start, edge = self.centre(column), vessel.x - 8
+        y = vessel.y + 18
+        path = f"M{start:g},{self.vessel_top - 22:g}H{edge + 6:g}q-6,0 -6,6V{y - 3:g}"
+        path += f"q0,3 3,3h{1:g}"
+        self.wires.append(Wire(path, f"M{vessel.x - 6:g},{y - 4.5:g}v9l6,-4.5z", tone))
+
+    def _join_distant(self) -> None:
+        """Lead the arrows of the other requests to a vessel below the first one."""
+        for serial, columns in self.columns.items():
+            vessel = self.drawn.get(serial)
+            if vessel is None or len(columns) < 2 or vessel.is_wide:
+                continue
+            others = columns[1:]
+            right = vessel.x + vessel.width
+            for place, column in enumerate(others):
+                if vessel.y == self.vessel_top:
+                    end = (
+                        right - 12 - place * min(14, (self.box / 2 - 16) / len(others))
+                    )
+                    self._wire(column, round(end, 1), vessel.y, "bad")
+                    continue
+                x, y = self.centre(column), vessel.y + 12 + place * 10
+                top = self.top + _TILE_HEIGHT
+                self.late_wires.append(
+                    Wire(
+                        f"M{x:g},{top:g}C{x:g},{top + 34:g} {right + 40:g},{y:g}"
+                        f" {right + 7:g},{y:g}",
+                        f"M{right + 8:g},{y - 4.5:g}v9l-8,-4.5z",
+                        "bad",
+                    )
+                )
+
+    def _add_stubs(self) -> None:
+        """Connect each request to the proxies it used, or show that it used none."""
+        bottom = self.proxies[0].bottom
+        outside_tone: Tone = "bad" if self.has_proxy else ""
+        for column, record in enumerate(self.requests):
+            taps = [tap for tap in self.stubs if tap.column == column]
+            outside = any(each.proxy_id is None for each in record.sessions)
+            total = len(taps) + outside
+            for place, tap in enumerate(taps):
+                end = self.centre(column) + (place - (total - 1) / 2) * 12
+                start = end if len(self.proxies) == 1 else tap.x
+                self.wires.append(Wire(_down(start, end, bottom, self.top)))
+            if outside:
+                end = self.centre(column) + (total - 1) * 6
+                path = f"M{end:g},{bottom:g}V{self.top:g}"
+                self.wires.append(Wire(path, "", outside_tone, dotted=True))
+
+    def _tile(self, column: int) -> Tile:
+        record = self.requests[column]
+        verb, path = heading(record)
+        facts = [spoken(record), status_glyph(record).label]
+        for session in record.sessions[:4]:
+            vessel = self.drawn.get(session.serial)
+            if vessel is not None:
+                facts.append(f"session {vessel.label}, {vessel.words}")
+        if not record.sessions:
+            facts.append("no session")
+        most = int((self.box - 18) / 6.4)
+        return Tile(
+            record.id,
+            round(self.centre(column) - self.box / 2, 1),
+            self.top,
+            self.box,
+            shorten(verb, 8),
+            status_glyph(record),
+            shorten(path, most),
+            spoken(record),
+            ", ".join(facts),
+            "" if record.sessions else "no session",
+        )
+
+    def _captions(self) -> tuple[tuple[str, float], ...]:
+        y = self.vessel_top
+        return (
+            ("Proxy" if self.has_proxy else "Origin", self.proxies[0].y + 32),
+            ("Request", self.top + 28),
+            ("Session", y + 22),
+            ("Queries", y + 85),
+            ("Teardown", y + _TALL - 10),
+        )
+
+    def _stops(self, tiles: tuple[Tile, ...], hidden: list[int]) -> tuple[Stop, ...]:
+        stops, seen = [], set()
+        for column in reversed(range(len(self.requests))):
+            if column in seen:
+                continue
+            sessions = self.requests[column].sessions
+            serials = [each.serial for each in sessions if each.serial in self.drawn]
+            columns = {column}
+            if len(sessions) == 1 and serials:
+                vessel = self.drawn[serials[0]]
+                if vessel.is_wide:
+                    columns = set(self.columns[serials[0]])
+            seen |= columns
+            vessels = [self.drawn[serial] for serial in serials]
+            stops.append(
+                Stop(
+                    tuple(tiles[each] for each in sorted(columns, reverse=True)),
+                    tuple(vessels),
+                    len(sessions) - len(serials),
+                    self.has_proxy and any(each.proxy_id is None for each in sessions),
+                    any(each.shared for each in vessels),
+                    any(each.is_open for each in vessels),
+                )
+            )
+        return tuple(stops)
+
+    def _label(self) -> str:
+        facts = [counted(len(self.requests), "request")]
+        shared = [each for each in self.vessels if each.shared]
+        facts += [f"{each.label} {each.flag}" for each in shared[:3]]
+        left = [each.label for each in self.vessels if each.is_open]
+        if left:
+            facts.append(f"{listed(left)} not removed")
+        if not shared and not left and self.vessels:
+            facts.append("each session served one request and ended with it")
+        return "; ".join(facts)
+
+
+def _down(x1: float, x2: float, y1: float, y2: float) -> str:
+    if abs(x1 - x2) < 0.1:
+        return f"M{x1:g},{y1:g}V{y2:g}"
+    middle = (y1 + y2) / 2
+    return f"M{x1:g},{y1:g}C{x1:g},{middle:g} {x2:g},{middle:g} {x2:g},{y2:g}"

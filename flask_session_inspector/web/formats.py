@@ -1,0 +1,99 @@
+"""Numbers, times and places as a person reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..records import Location
+
+ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A point in time, in the server's time zone.
+
+    :param text: The time of day, with the date if that is not today's.
+    :param iso: ISO 8601 with the offset, for ``<time datetime>``.
+    :param full: Date, time to the millisecond, and the zone.
+    """
+
+    text: str
+    iso: str
+    full: str
+
+
+def moment(at: float, *, now: datetime | None = None) -> Moment:
+    """Say when something was.
+
+    :param at: Unix seconds.
+    :param now: What "today" means; the present by default.
+    """
+    when = datetime.fromtimestamp(at).astimezone()
+    today = (now or datetime.now()).date()
+    clock = when.strftime("%H:%M:%S")
+    return Moment(
+        clock if when.date() == today else f"{when:%Y-%m-%d} {clock}",
+        when.isoformat(timespec="milliseconds"),
+        f"{when:%Y-%m-%d} {clock}.{when.microsecond // 1000:03d} {when:%Z}".rstrip(),
+    )
+
+
+def milliseconds(value: float) -> str:
+    """Write a duration without its unit: ``"0.42"``, ``"9.1"``, ``"1,204"``.
+
+    :param value: Milliseconds.
+    """
+    if value <= 0:
+        return "0"
+    if value < 0.995:
+        return f"{value:.2f}"
+    if value < 9.95:
+        return f"{value:.1f}"
+    return f"{value:,.0f}"
+
+
+def shorten(text: str, most: int) -> str:
+    """Cut a text to at most ``most`` characters, an ellipsis included."""
+    return text if len(text) <= most else text[: max(most - 1, 1)] + ELLIPSIS
+
+
+def one_line(text: str) -> str:
+    """Put a text on one line, runs of white space as one space."""
+    return " ".join(text.split())
+
+
+def listed(names: list[str], most: int = 3) -> str:
+    """Join names as in a sentence: ``"A, B and 2 more"``."""
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most:,} more"
+    if len(names) > 1:
+        return f"{', '.join(names[:-1])} and {names[-1]}"
+    return "".join(names)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of source code.
+
+    :param short: The file with its folder, and the line: ``"shop/views.py:42"``.
+    :param full: The whole path, and the line.
+    :param function: The function's name.
+    """
+
+    short: str
+    full: str
+    function: str
+
+
+def place(location: Location | None) -> Place | None:
+    """Describe a location, ``None`` if there is none."""
+    if location is None:
+        return None
+    parts = location.file.replace("\\", "/").split("/")
+    return Place(
+        f"{'/'.join(parts[-2:])}:{location.line}",
+        f"{location.file}:{location.line}",
+        location.function,
+    )

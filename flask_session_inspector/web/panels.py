@@ -1,0 +1,159 @@
+"""What the panel of the debug toolbar shows, before and after the teardown."""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+from dataclasses import dataclass
+
+from flask import current_app
+from flask import url_for
+from jinja2 import Environment
+from jinja2 import PackageLoader
+from jinja2 import StrictUndefined
+from werkzeug.routing import BuildError
+
+from ..records import RequestRecord
+from .flow import Step
+from .flow import flow
+from .formats import milliseconds
+from .headlines import Headline
+from .headlines import of_record
+from .headlines import shared_serials
+from .presenter import FindingCard
+from .presenter import StatementRow
+from .presenter import finding_card
+from .presenter import statement_rows
+from .timeline import Timeline
+from .timeline import timeline
+from .wording import numbered_statements
+from .wording import spoken
+
+if t.TYPE_CHECKING:
+    from ..inspection import Inspection
+
+MOST_STATEMENTS, MOST_SESSIONS = 50, 3
+DETAIL_VIEW = "record_page"
+
+
+@dataclass(frozen=True)
+class PanelView:
+    """One record in the panel.
+
+    :param subtitle: What stands below the panel's name in the toolbar.
+    :param more: How many statements are not listed.
+    :param page_url: Its page in the admin, empty where there is none.
+    """
+
+    id: str
+    pending: bool
+    subtitle: str
+    request: str
+    duration: str
+    headline: Headline
+    steps: tuple[Step, ...]
+    findings: tuple[FindingCard, ...]
+    timeline: Timeline | None
+    statements: tuple[StatementRow, ...]
+    more: int
+    page_url: str
+
+
+def panel_view(
+    inspection: Inspection, record: RequestRecord, *, pending: bool
+) -> PanelView:
+    """Present a record in the panel.
+
+    :param pending: The record has not ended yet.
+    """
+    users = _users(inspection, record, pending)
+    shared = shared_serials(record, users)
+    statements = numbered_statements(record)
+    idle_ms = inspection.config.idle_transaction_ms
+    return PanelView(
+        record.id,
+        pending,
+        subtitle(record, shared, pending=pending),
+        spoken(record),
+        milliseconds(record.duration_ms),
+        of_record(record, users, pending=pending),
+        flow(record, shared, pending=pending),
+        tuple(finding_card(each) for each in record.findings),
+        timeline(record, idle_ms=idle_ms, pending=pending, most=MOST_SESSIONS),
+        statement_rows(statements[:MOST_STATEMENTS]),
+        max(record.statement_count - MOST_STATEMENTS, 0),
+        page_url(inspection, record.id),
+    )
+
+
+def subtitle(
+    record: RequestRecord, shared: frozenset[int], *, pending: bool = False
+) -> str:
+    """Sum up a record in a few words: ``"S1042, isolated"``.
+
+    :param shared: The serials of its sessions that served other requests too.
+    """
+    sessions = record.sessions
+    if not sessions:
+        return "no session"
+    what = sessions[0].label if len(sessions) == 1 else f"{len(sessions)} sessions"
+    if shared:
+        return f"{what}, shared"
+    if not pending and any(each.ended == "open" for each in sessions):
+        return f"{what}, not removed"
+    return f"{what}, isolated" if len(sessions) == 1 else what
+
+
+def page_url(inspection: Inspection, record_id: str) -> str:
+    """Return the address of a record's page in the admin, empty if there is none."""
+    views = current_app.view_functions
+    names = [f"{name}.{DETAIL_VIEW}" for name in inspection.own_blueprints]
+    # A page that the application added itself comes before the automatic one.
+    for endpoint in sorted(names, key=lambda each: each.startswith("session_")):
+        if endpoint in views:
+            try:
+                return url_for(endpoint, record_id=record_id)
+            except BuildError:
+                continue
+    return ""
+
+
+def render(template: str, **values: object) -> str:
+    """Render one of our templates apart from the application's own environment.
+
+    Its context processors would run queries in the request that is shown, its
+    signals would tell of templates that are not its own, and its delimiters
+    may differ.
+    """
+    return _environment().get_template(f"session_inspector/{template}").render(values)
+
+
+@functools.cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader(__name__.partition(".")[0]),
+        autoescape=True,
+        undefined=StrictUndefined,
+    )
+
+
+def _users(
+    inspection: Inspection, record: RequestRecord, pending: bool
+) -> dict[int, int]:
+    """Count the requests of those sessions that another record used first.
+
+    All others cannot have been seen before, and reading every record would cost
+    the request that is being shown.
+    """
+    users = {}
+    for session in record.sessions:
+        if session.first_request_id == record.id:
+            continue
+        records = inspection.requests(1000, session=session.serial)
+        others = {
+            each.id
+            for each in records
+            if each.kind == "request" and each.id != record.id
+        }
+        users[session.serial] = len(others) + (record.kind == "request")
+    return users

@@ -1,0 +1,217 @@
+"""The top of the scoping diagram: the proxies, who holds them, who does not."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+from dataclasses import dataclass
+
+from ..records import Holder
+from ..records import RequestRecord
+from .formats import listed
+from .formats import shorten
+
+TOP, HEIGHT = 6, 54
+MOST_BARS = 3
+_BAR_GAP, _BYPASS_ROOM = 12, 290
+# What owns a proxy is not what uses it.
+_EXTENSION = 'app.extensions["sqlalchemy"]'
+
+
+@dataclass(frozen=True)
+class ProxyBar:
+    """A ``scoped_session`` as a bar; or the notice that there is none.
+
+    :param is_proxy: False for that notice.
+    :param text: What is said beside the name, and ``facts`` below it; cut to
+        fit, the whole of it is in ``title``.
+    :param changed: Another object had this name in another request.
+    """
+
+    x: float
+    width: float
+    name: str
+    text: str
+    facts: str
+    title: str
+    is_proxy: bool = True
+    changed: bool = False
+    y: float = TOP
+    height: float = HEIGHT
+
+    @property
+    def bottom(self) -> float:
+        return self.y + self.height
+
+
+@dataclass(frozen=True)
+class Tap:
+    """Where the wire of a column leaves a bar."""
+
+    column: int
+    x: float
+
+
+@dataclass(frozen=True)
+class Bypass:
+    """Holders of a session that no proxy can replace."""
+
+    text: str
+    note: str
+    title: str
+
+
+def find_bypass(holders: cabc.Iterable[Holder]) -> Bypass | None:
+    """Describe the holders that go around the proxy, ``None`` if there are none."""
+    pinned = [each for each in holders if each.verdict == "pinned"]
+    if not pinned:
+        return None
+    first = pinned[0]
+    what = f"a raw {first.holds}"
+    if first.session is not None:
+        what += f" S{first.session}"
+    note = f"it holds {what}"
+    if len(pinned) > 1:
+        note += f", and {len(pinned) - 1:,} more"
+    where = short_holder(first.where)
+    return Bypass(
+        f"{shorten(where, 24)} bypasses it",
+        shorten(note, 46),
+        "; ".join(f"{each.where} holds a {each.holds}" for each in pinned),
+    )
+
+
+def short_holder(where: str) -> str:
+    """Take the quotation marks off ``admin view "user"``."""
+    return where.replace('"', "")
+
+
+def _holders(names: list[str]) -> str:
+    prefix = "admin view "
+    if len(names) > 1 and all(each.startswith(prefix) for each in names):
+        bare = [each.removeprefix(prefix) for each in names]
+        return f"the admin views {listed(bare, 4)}"
+    return listed(names, 4)
+
+
+def _watched(name: str) -> str:
+    return f'watched registry "{name}"'
+
+
+def lay_out_proxies(
+    requests: list[RequestRecord],
+    holders: cabc.Sequence[Holder],
+    left: float,
+    right: float,
+) -> tuple[tuple[ProxyBar, ...], list[Tap]]:
+    """Place the proxies side by side, and the wires that leave them.
+
+    :param requests: The requests drawn, one per column.
+    :param holders: What the audit found.
+    :param left: Where the first bar begins, and ``right`` where the last ends.
+    """
+    names, columns = _proxies(requests, holders)
+    if not names:
+        return (_no_proxy(requests, left, right),), []
+    # The one that most requests used comes first; sorting keeps their order else.
+    order = sorted(names, key=lambda each: -len(columns[each]))
+    shown, rest = order[:MOST_BARS], len(order[MOST_BARS:])
+    bypass = _BYPASS_ROOM if find_bypass(holders) else 0
+    # One bar has room for both; several leave a place beside them.
+    total = right - left - (bypass if len(shown) > 1 else 0)
+    width = (total - _BAR_GAP * (len(shown) - 1)) / len(shown)
+    room = width - (bypass if len(shown) == 1 else 0)
+    bars, taps = [], []
+    for place, proxy_id in enumerate(shown):
+        x = round(left + place * (width + _BAR_GAP), 1)
+        last = place == len(shown) - 1
+        bars.append(
+            _bar(
+                proxy_id,
+                names,
+                holders,
+                (x, round(width, 1)),
+                room,
+                rest if last else 0,
+            )
+        )
+        using = columns[proxy_id]
+        for index, column in enumerate(using):
+            tap = x + width * (index + 1) / (len(using) + 1)
+            taps.append(Tap(column, round(tap, 1)))
+    return tuple(bars), taps
+
+
+def _proxies(
+    requests: list[RequestRecord], holders: cabc.Sequence[Holder]
+) -> tuple[dict[int, str], dict[int, list[int]]]:
+    names: dict[int, str] = {}
+    columns: dict[int, list[int]] = {}
+    for column, record in enumerate(requests):
+        for session in record.sessions:
+            if session.proxy_id is None:
+                continue
+            names[session.proxy_id] = session.registry or "scoped_session"
+            using = columns.setdefault(session.proxy_id, [])
+            if column not in using:
+                using.append(column)
+    for holder in holders:
+        if holder.proxy_id is not None and holder.proxy_id not in names:
+            # Not used by these requests, but there.
+            name = holder.where.partition('"')[2].rstrip('"')
+            is_own = holder.where == _EXTENSION or holder.where != _watched(name)
+            names[holder.proxy_id] = "db.session" if is_own else name
+            columns[holder.proxy_id] = []
+    return names, columns
+
+
+def _bar(
+    proxy_id: int,
+    names: dict[int, str],
+    holders: cabc.Sequence[Holder],
+    box: tuple[float, float],
+    room: float,
+    rest: int,
+) -> ProxyBar:
+    name = names[proxy_id]
+    changed = list(names.values()).count(name) > 1 and name != "scoped_session"
+    held_by = [
+        short_holder(each.where)
+        for each in holders
+        if each.proxy_id == proxy_id and each.where not in (_EXTENSION, _watched(name))
+    ]
+    text = "the same proxy in every request"
+    if changed:
+        text = "not the same object in every request"
+    if held_by:
+        text += f", held by {_holders(held_by)}"
+    facts = f"scoped_session {proxy_id:#x}"
+    if rest:
+        text = f"and {rest:,} more beside it, {text}"
+    most = int((room - 60) / 6.3) - len(name)
+    return ProxyBar(
+        *box,
+        shorten(name, 24),
+        shorten(text, most) if most > 12 else "",
+        facts,
+        f"{name}, {facts}: {text}",
+        changed=changed,
+    )
+
+
+def _no_proxy(requests: list[RequestRecord], left: float, right: float) -> ProxyBar:
+    origins = {each.origin for record in requests for each in record.sessions}
+    text = "each session was made directly"
+    if origins == {"factory"}:
+        text = "each session came from a sessionmaker"
+    if not origins:
+        text = "and no session was used"
+    facts = "What scopes a session here is the code that made it."
+    return ProxyBar(
+        left,
+        round(right - left, 1),
+        "no scoped_session",
+        text,
+        facts,
+        f"No scoped_session: {text}",
+        is_proxy=False,
+    )

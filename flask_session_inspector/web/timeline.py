@@ -1,0 +1,278 @@
+"""The timeline of one record: lanes grouped by session, as plain numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ..records import ConnectionCheckout
+from ..records import RequestRecord
+from ..records import SessionRecord
+from ..records import TransactionRecord
+from ..verdicts import counted
+from .axis import SHAPES
+from .axis import Bar
+from .axis import Scale
+from .axis import Tick
+from .axis import idle_spans
+from .formats import milliseconds
+from .formats import one_line
+from .formats import place
+from .formats import shorten
+from .wording import NumberedStatement
+from .wording import numbered_statements
+from .wording import spoken
+from .wording import transaction_glyph
+
+WIDTH, LEFT, RIGHT = 1072, 150, 1060
+MOST_SESSIONS = 8
+_TRACK, _STATEMENTS, _CONNECTIONS = 28, 26, 18
+
+
+@dataclass(frozen=True)
+class Lane:
+    """The caption of a lane; a strong one names a session."""
+
+    y: float
+    text: str
+    strong: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A statement in its lane."""
+
+    number: int
+    x: float
+    y: float
+    width: float
+    label: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The record on a drawing 1072 wide.
+
+    :param bands: Top and height of the background of each group of lanes.
+    :param teardown: Where the record ended, ``None`` while it runs.
+    :param hidden: How many sessions were left out of the drawing.
+    """
+
+    height: float
+    label: str
+    ticks: tuple[Tick, ...]
+    bands: tuple[tuple[float, float], ...]
+    lanes: tuple[Lane, ...]
+    bars: tuple[Bar, ...]
+    marks: tuple[Mark, ...]
+    teardown: float | None
+    hidden: int
+
+
+def timeline(
+    record: RequestRecord,
+    *,
+    idle_ms: float,
+    pending: bool = False,
+    most: int = MOST_SESSIONS,
+) -> Timeline | None:
+    """Lay out the timeline of one record, ``None`` if it used no database.
+
+    :param idle_ms: From how many milliseconds without a statement on a
+        transaction counts as idle.
+    :param pending: The record has not ended yet.
+    :param most: How many sessions are drawn.
+    """
+    statements = numbered_statements(record)
+    if not record.sessions and not statements and not record.connections:
+        return None
+    drawing = _Drawing(record, statements, idle_ms)
+    shown = record.sessions[:most]
+    for session in shown:
+        drawing.add_session(session, pending)
+    drawing.add_rest()
+    end = "so far" if pending else f"teardown at {milliseconds(record.duration_ms)} ms"
+    return Timeline(
+        drawing.y + 26,
+        f"Timeline of {spoken(record)}: {counted(len(record.sessions), 'session')},"
+        f" {counted(record.statement_count, 'statement')}, {end}",
+        drawing.scale.ticks(),
+        tuple(drawing.bands),
+        tuple(drawing.lanes),
+        tuple(drawing.bars),
+        tuple(drawing.marks),
+        None if pending else drawing.scale.at(record.duration_ms),
+        len(record.sessions) - len(shown),
+    )
+
+
+class _Drawing:
+    """The lanes drawn so far, from the top down."""
+
+    def __init__(
+        self,
+        record: RequestRecord,
+        statements: list[NumberedStatement],
+        idle_ms: float,
+    ) -> None:
+        self.scale = Scale(record, LEFT, RIGHT)
+        self.y = 30.0
+        self.bands: list[tuple[float, float]] = []
+        self.lanes: list[Lane] = []
+        self.bars: list[Bar] = []
+        self.marks: list[Mark] = []
+        self._idle_ms = idle_ms
+        self._statements: dict[int | None, list[NumberedStatement]] = {}
+        for each in statements:
+            serial = each.session.serial if each.session else None
+            self._statements.setdefault(serial, []).append(each)
+        self._connections: dict[int | None, list[ConnectionCheckout]] = {}
+        for checkout in record.connections:
+            self._connections.setdefault(checkout.session, []).append(checkout)
+
+    def add_session(self, session: SessionRecord, pending: bool) -> None:
+        top = self._open_band(session.label, "session")
+        self._add_life(session, pending)
+        self.y += _TRACK
+        self._add_transactions(session)
+        self._add_used(session.serial)
+        self._close_band(top)
+
+    def add_rest(self) -> None:
+        """Draw what ran on a connection without a session."""
+        if None in self._statements or None in self._connections:
+            top = self._open_band("no session")
+            self.y += _TRACK
+            self._add_used(None)
+            self._close_band(top)
+
+    def _open_band(self, name: str, note: str = "") -> float:
+        top = self.y
+        self.y += 6
+        self.lanes.append(Lane(self.y + 14, name, True, note))
+        return top
+
+    def _close_band(self, top: float) -> None:
+        self.bands.append((top, self.y - top))
+        self.y += 8
+
+    def _add_life(self, session: SessionRecord, pending: bool) -> None:
+        starts = [each.began_ms for each in session.transactions]
+        starts += [each.at_ms for each in session.statements]
+        if not starts:
+            words = "created, but it sent no SQL"
+            self.bars.append(
+                Bar(LEFT, self.y, 0, 20, "g-none", f"{session.label}: {words}", words)
+            )
+            return
+        end: float | None = None
+        if session.ended == "closed":
+            ends = [each.ended_ms or 0 for each in session.transactions]
+            ends += [each.at_ms + each.duration_ms for each in session.statements]
+            end = max(ends)
+        x, width = self.scale.bar(min(starts), end, 4)
+        where = place(session.first_use)
+        text = f"first used at {where.short}" if where else ""
+        words = "in use" if pending and session.ended == "open" else session.ended
+        left_open = session.ended == "open" and not pending
+        shape = "g-sess is-open" if left_open else "g-sess"
+        title = f"{session.label}, first SQL at {milliseconds(min(starts))} ms, {words}"
+        self.bars.append(Bar(x, self.y, width, 20, shape, title, _fitting(text, width)))
+
+    def _add_transactions(self, session: SessionRecord) -> None:
+        if not session.transactions:
+            return
+        self.lanes.append(Lane(self.y + 14, "transactions"))
+        # Each goes on the first track that is free: SAVEPOINTs run inside another
+        # transaction, and those of several binds beside each other.
+        tracks: list[float] = []
+        for number, each in enumerate(session.transactions, 1):
+            free = (i for i, end in enumerate(tracks) if end <= each.began_ms)
+            track = next(free, len(tracks))
+            ended = math.inf if each.ended_ms is None else each.ended_ms
+            tracks[track : track + 1] = [ended]
+            y = self.y + track * _TRACK
+            name = "SAVEPOINT" if each.nested else f"Transaction {number}"
+            self._add_transaction(each, name, number, y)
+            if not each.nested:
+                for start, end in idle_spans(
+                    session, each, self.scale.end, self._idle_ms
+                ):
+                    x, width = self.scale.bar(start, end, 3)
+                    text = f"idle {milliseconds(end - start)} ms"
+                    title = f"{name}: {text}"
+                    self.bars.append(
+                        Bar(x, y, width, 20, "m-idle", title, _fitting(text, width))
+                    )
+        self.y += len(tracks) * _TRACK
+
+    def _add_transaction(
+        self, each: TransactionRecord, name: str, number: int, y: float
+    ) -> None:
+        x, width = self.scale.bar(each.began_ms, each.ended_ms, 3)
+        glyph = transaction_glyph(each)
+        until = "end" if each.ended_ms is None else f"{milliseconds(each.ended_ms)} ms"
+        title = (
+            f"{name} on {each.bind}, {glyph.label},"
+            f" {milliseconds(each.began_ms)} ms to {until}"
+        )
+        written = [f"{rows:,} in {table}" for table, rows in each.writes.items()]
+        if written:
+            title += f"; rows written: {', '.join(written)}"
+        caption = name if each.nested else str(number)
+        if each.bind not in ("", "default"):
+            caption += f" {each.bind}"
+        self.bars.append(
+            Bar(
+                x,
+                y,
+                width,
+                20,
+                f"m-tx is-{SHAPES[each.outcome]}",
+                title,
+                _fitting(caption, width - 20),
+                glyph if width >= 24 else None,
+            )
+        )
+
+    def _add_used(self, serial: int | None) -> None:
+        self._add_statements(self._statements.get(serial, []))
+        self._add_connections(self._connections.get(serial, []))
+
+    def _add_statements(self, statements: list[NumberedStatement]) -> None:
+        if not statements:
+            return
+        self.lanes.append(Lane(self.y + 14, "statements"))
+        for each in statements:
+            begin, took = each.statement.at_ms, each.statement.duration_ms
+            x, width = self.scale.bar(begin, begin + took, 3)
+            label = f"Statement {each.number}, {milliseconds(took)} ms"
+            title = f"{each.number}. {shorten(one_line(each.statement.sql), 300)}"
+            self.marks.append(Mark(each.number, x, self.y, width, label, title))
+        self.y += _STATEMENTS
+
+    def _add_connections(self, connections: list[ConnectionCheckout]) -> None:
+        if not connections:
+            return
+        self.lanes.append(Lane(self.y + 10, "connection"))
+        for each in connections:
+            x, width = self.scale.bar(each.checked_out_ms, each.checked_in_ms)
+            title = (
+                f"Connection {each.connection_id} to {each.bind or 'no bind'}, out at"
+                f" {milliseconds(each.checked_out_ms)} ms, "
+            )
+            title += (
+                "still held"
+                if each.checked_in_ms is None
+                else f"back at {milliseconds(each.checked_in_ms)} ms"
+            )
+            self.bars.append(Bar(x, self.y + 3, width, 6, "m-conn", title))
+        self.y += _CONNECTIONS
+
+
+def _fitting(text: str, width: float) -> str:
+    """Return a text as far as it fits on a bar; nothing rather than a stump."""
+    most = int((width - 14) / 6.2)
+    return shorten(text, most) if most >= min(len(text), 12) else ""

@@ -1,0 +1,108 @@
+"""The panel "Sessions" of Flask-DebugToolbar.
+
+The toolbar is rendered into the response, before the teardown: the panel shows
+the record so far, and ``inspector.js`` replaces it by the finished one.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from flask import current_app
+from flask import url_for
+from flask_debugtoolbar.panels import DebugPanel
+
+from ..guard import guard
+from . import panels
+from .access import denial
+
+if t.TYPE_CHECKING:
+    from werkzeug import Request
+    from werkzeug import Response
+
+    from ..inspection import Inspection
+
+
+class SessionsPanel(DebugPanel):
+    """Shows the database sessions of the request that the page came from."""
+
+    name = "Sessions"
+    has_content = True
+
+    # Not DebugPanel.context: that is one dict for all panels of all requests.
+    _view: panels.PanelView | None = None
+    _sentence = "This request was not recorded."
+    _subtitle = "not recorded"
+
+    def process_response(self, request: Request, response: Response) -> None:
+        """Take the record as it stands when the response is made."""
+        try:
+            self._look()
+        except Exception:
+            self._view = None
+            self._sentence = "The panel could not be made; the log says why."
+            self._subtitle = "failed"
+            guard.report("the debug toolbar's panel")
+
+    def _look(self) -> None:
+        inspection: Inspection | None = current_app.extensions.get("session_inspector")
+        if inspection is None:
+            self._sentence = "This application has no SessionInspector."
+            return
+        sentence = denial(inspection)
+        if sentence is not None:
+            self._sentence, self._subtitle = sentence, "not allowed"
+            return
+        record = inspection.current()
+        if record is not None:
+            self._view = panels.panel_view(inspection, record, pending=True)
+            self._subtitle = self._view.subtitle
+        elif not inspection.config.enabled:
+            self._sentence = (
+                "Nothing is recorded, because SESSION_INSPECTOR_ENABLED is False."
+            )
+        elif inspection.paused:
+            self._sentence = "This request was not recorded: recording is paused."
+        else:
+            self._sentence = (
+                "This request was not recorded: SESSION_INSPECTOR_EXCLUDE or"
+                " SESSION_INSPECTOR_SAMPLE_RATE leaves it out, or it is one of the"
+                " inspector's own."
+            )
+
+    def nav_title(self) -> str:
+        return "Sessions"
+
+    def nav_subtitle(self) -> str:
+        return self._subtitle
+
+    def title(self) -> str:
+        return "Sessions"
+
+    def url(self) -> str:
+        return ""
+
+    def content(self) -> str:
+        """Return the panel's markup; the toolbar inserts it as it is."""
+        try:
+            return self._content()
+        except Exception:
+            guard.report("the debug toolbar's panel")
+            return "The panel could not be made; the log says why."
+
+    def _content(self) -> str:
+        view = self._view
+        return panels.render(
+            "panel.html",
+            panel=view,
+            sentence=self._sentence,
+            style_url=_static("inspector.css"),
+            script_url=_static("inspector.js"),
+            fragment_url=""
+            if view is None
+            else url_for("session_inspector.panel", request_id=view.id),
+        )
+
+
+def _static(filename: str) -> str:
+    return url_for("session_inspector.static", filename=filename)
