@@ -7,6 +7,7 @@ import dataclasses
 import importlib.util
 import pathlib
 import re
+import sys
 import types
 import typing as t
 
@@ -56,13 +57,17 @@ def complete_apps() -> list[t.Any]:
     ]
 
 
-def load(source: str, folder: pathlib.Path) -> types.ModuleType:
+def load(
+    source: str, folder: pathlib.Path, patch: pytest.MonkeyPatch
+) -> types.ModuleType:
     path = folder / "example_app.py"
     path.write_text(source, encoding="utf-8")
     spec = importlib.util.spec_from_file_location("example_app", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    # Where Flask looks for the application's folder.
+    patch.setitem(sys.modules, "example_app", module)
     spec.loader.exec_module(module)
     return module
 
@@ -75,7 +80,7 @@ def test_a_complete_app_runs_and_is_recorded(
     monkeypatch.setenv("FLASK_DEBUG", "1")
     if "ModelView(User, db)" in source:
         pytest.importorskip("flask_admin", minversion="2.1")
-    module = load(source, tmp_path)
+    module = load(source, tmp_path, monkeypatch)
     app = module.app
     try:
         app.test_client().get("/")
@@ -83,6 +88,7 @@ def test_a_complete_app_runs_and_is_recorded(
         assert record.path == "/"
         if "db" in vars(module):
             assert [session.registry for session in record.sessions] == ["db.session"]
+            assert (tmp_path / "instance" / "app.sqlite").exists()
     finally:
         if "db" in vars(module):
             with app.app_context():

@@ -206,11 +206,15 @@ def test_requests_inside_one_app_context_share_its_session(proxied: Trial) -> No
 def test_the_script_fails_where_an_expectation_fails(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def build_pinned(path: pathlib.Path) -> Application:
-        application = SETUPS[1].build(path)
-        application.view.session = Session(application.engine)
-        return application
+    with contextlib.ExitStack() as kept:
 
-    pinned = Setup("a pinned session", "", build_pinned, lambda: None)
-    assert main([pinned]) == 1
+        def build_pinned(path: pathlib.Path) -> Application:
+            application = SETUPS[1].build(path)
+            session = application.view.session = Session(application.engine)
+            # Its connection outlives the engine's pool: close that too.
+            kept.callback(session.invalidate)
+            return application
+
+        pinned = Setup("a pinned session", "", build_pinned, lambda: None)
+        assert main([pinned]) == 1
     assert "An expectation failed" in capsys.readouterr().out

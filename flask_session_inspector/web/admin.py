@@ -13,9 +13,10 @@ from flask_admin import Admin  # type: ignore[import-untyped]
 from flask_admin import BaseView
 from flask_admin import expose
 
-from . import pages
 from . import panels
 from .access import denial
+from .pages import list_page
+from .record_page import detail_page
 
 if t.TYPE_CHECKING:
     from flask import Blueprint
@@ -58,7 +59,7 @@ class SessionsView(BaseView):  # type: ignore[misc]
     @expose("/")  # type: ignore[untyped-decorator]
     def index(self) -> Response:
         """The list: verdicts, diagram, requests."""
-        page = pages.list_page(_present(), request.args, request.args.get("before", ""))
+        page = list_page(_present(), request.args, request.args.get("before", ""))
         return self._answer(
             "list.html", 400 if page.problem else 200, page=page, title=self.name
         )
@@ -75,7 +76,7 @@ class SessionsView(BaseView):  # type: ignore[misc]
                 record_id=record_id,
                 most=inspection.config.max_requests,
             )
-        return self._answer("detail.html", page=pages.detail_page(inspection, record))
+        return self._answer("detail.html", page=detail_page(inspection, record))
 
     def _answer(self, template: str, status: int = 200, **values: t.Any) -> Response:
         swatch = getattr(t.cast(Admin, self.admin).theme, "swatch", "")
@@ -107,7 +108,8 @@ class SessionsView(BaseView):  # type: ignore[misc]
     def _run_view(
         self, fn: t.Callable[..., t.Any], *args: t.Any, **kwargs: t.Any
     ) -> t.Any:
-        # Flask-Admin calls a view once more, in another way, if it raises TypeError.
+        # If a view raises TypeError, Flask-Admin calls it once more in another way,
+        # and what is seen is the error of that.
         if getattr(fn, "__name__", "") in ("index", "record_page"):
             return fn(self, *args, **kwargs)
         return super()._run_view(fn, *args, **kwargs)

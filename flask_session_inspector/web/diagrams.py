@@ -9,7 +9,6 @@ not removed has no bottom. Everything here is plain data, the template draws it.
 from __future__ import annotations
 
 import collections.abc as cabc
-from dataclasses import dataclass
 
 from ..records import Holder
 from ..records import RequestRecord
@@ -17,14 +16,20 @@ from ..records import SessionRecord
 from ..verdicts import counted
 from .formats import listed
 from .formats import shorten
-from .proxies import Bypass
-from .proxies import ProxyBar
 from .proxies import find_bypass
 from .proxies import lay_out_proxies
+from .scope_parts import Scope
+from .scope_parts import Stop
+from .scope_parts import Tile
+from .scope_parts import Wire
+from .scope_parts import arrow_across
+from .scope_parts import arrow_around
+from .scope_parts import arrow_down
+from .scope_parts import straight
+from .scope_parts import stub
 from .vessels import Use
 from .vessels import Vessel
 from .vessels import make_vessel
-from .wording import Glyph
 from .wording import Tone
 from .wording import heading
 from .wording import spoken
@@ -35,74 +40,6 @@ MOST_REQUESTS, MOST_VESSELS = 8, 2
 _GAP, _WIDEST = 12, 200
 _TILE_HEIGHT, _WIRE_ROOM = 46, 44
 _TALL, _SHORT, _STEP = 168, 80, 88
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A request at the head of its column.
-
-    :param path: Its path, cut to fit; the whole of it is in ``title``.
-    :param label: The whole column in words.
-    :param note: What stands below it instead of a vessel, if anything.
-    """
-
-    record_id: str
-    x: float
-    y: float
-    width: float
-    verb: str
-    status: Glyph
-    path: str
-    title: str
-    label: str
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Wire:
-    """A line with the head of an arrow at its end, where it has one."""
-
-    path: str
-    head: str = ""
-    tone: Tone = ""
-    dotted: bool = False
-
-
-@dataclass(frozen=True)
-class Stop:
-    """The same facts as text: some requests, and the sessions they got."""
-
-    tiles: tuple[Tile, ...]
-    vessels: tuple[Vessel, ...]
-    more: int
-    bypass: bool
-    shared: bool
-    is_open: bool
-
-
-@dataclass(frozen=True)
-class Scope:
-    """The diagram, 1072 wide.
-
-    :param captions: The rows' names, and where they stand.
-    :param overflow: Position and text of each "+n" for sessions not drawn.
-    :param stops: The facts as a list, newest first, for a narrow page.
-    """
-
-    height: float
-    label: str
-    count: int
-    captions: tuple[tuple[str, float], ...]
-    proxies: tuple[ProxyBar, ...]
-    bypass: Bypass | None
-    tiles: tuple[Tile, ...]
-    wires: tuple[Wire, ...]
-    vessels: tuple[Vessel, ...]
-    overflow: tuple[tuple[float, float, str], ...]
-    stops: tuple[Stop, ...]
-    has_shared: bool
-    has_open: bool
-    has_outside: bool
 
 
 def scope(
@@ -149,7 +86,6 @@ class _Layout:
         self.top = self.proxies[0].bottom + (20 if len(self.proxies) == 1 else 46)
         self.vessel_top = self.top + _TILE_HEIGHT + _WIRE_ROOM
         self.wires: list[Wire] = []
-        self.late_wires: list[Wire] = []
         self.vessels: list[Vessel] = []
         self.drawn: dict[int, Vessel] = {}
         self.overflow: list[tuple[float, float, str]] = []
@@ -165,9 +101,7 @@ class _Layout:
         self._add_stubs()
         tiles = tuple(self._tile(index) for index in range(len(self.requests)))
         # Red comes last, so that it lies on top.
-        wires = sorted(
-            self.wires + self.late_wires, key=lambda wire: wire.tone == "bad"
-        )
+        wires = sorted(self.wires, key=lambda wire: wire.tone == "bad")
         is_open = any(each.is_open for each in self.vessels)
         bottom = self.vessel_top + _TALL
         return Scope(
@@ -215,7 +149,7 @@ class _Layout:
         spread = min(22, (width - 40) / len(columns))
         for place, column in enumerate(columns):
             end = middle + (place - (len(columns) - 1) / 2) * spread
-            self._wire(column, end, vessel.y, "bad")
+            self._lead(column, end, vessel.y, "bad")
 
     def _put(
         self,
@@ -252,16 +186,18 @@ class _Layout:
         for place, session in enumerate(shown):
             if len(sessions) == 1:
                 self._put(session.serial, x, self.vessel_top, self.box, _TALL)
-                self._wire(
+                self._lead(
                     column, self.centre(column), self.vessel_top, (self._tone(session))
                 )
                 continue
             y = self.vessel_top + place * _STEP
             vessel = self._put(session.serial, x + 8, y, self.box - 8, _SHORT)
             if place == 0:
-                self._wire(column, self.centre(column), y, self._tone(session))
+                self._lead(column, self.centre(column), y, self._tone(session))
             else:
-                self._side_wire(column, vessel, self._tone(session))
+                top = self.vessel_top - _WIRE_ROOM / 2
+                tone = self._tone(session)
+                self.wires.append(arrow_around(self.centre(column), top, vessel, tone))
         if hidden:
             text = f"+{hidden:,} more"
             self.overflow.append((self.centre(column), self.vessel_top + 182, text))
@@ -273,21 +209,9 @@ class _Layout:
     def _tone(self, session: SessionRecord) -> Tone:
         return "" if self._is_fine(session) else "bad"
 
-    def _wire(self, column: int, x: float, y: float, tone: Tone) -> None:
-        start, top = self.centre(column), self.top + _TILE_HEIGHT
-        path = f"M{start:g},{top:g}"
-        if abs(start - x) < 0.1:
-            path += f"V{y - 6:g}"
-        else:
-            path += f"C{start:g},{top + 30:g} {x:g},{y - 36:g} {x:g},{y - 7:g}"
-        self.wires.append(Wire(path, f"M{x - 4.5:g},{y - 8:g}h9l-4.5,8z", tone))
-
-    def _side_wire(self, column: int, vessel: Vessel, tone: Tone) -> None:
-        start, edge = self.centre(column), vessel.x - 8
-        y = vessel.y + 18
-        path = f"M{start:g},{self.vessel_top - 22:g}H{edge + 6:g}q-6,0 -6,6V{y - 3:g}"
-        path += f"q0,3 3,3h{1:g}"
-        self.wires.append(Wire(path, f"M{vessel.x - 6:g},{y - 4.5:g}v9l6,-4.5z", tone))
+    def _lead(self, column: int, x: float, y: float, tone: Tone) -> None:
+        top = self.top + _TILE_HEIGHT
+        self.wires.append(arrow_down(self.centre(column), x, top, y, tone))
 
     def _join_distant(self) -> None:
         """Lead the arrows of the other requests to a vessel below the first one."""
@@ -296,24 +220,15 @@ class _Layout:
             if vessel is None or len(columns) < 2 or vessel.is_wide:
                 continue
             others = columns[1:]
-            right = vessel.x + vessel.width
+            top = self.top + _TILE_HEIGHT
+            spread = min(14, (self.box / 2 - 16) / len(others))
             for place, column in enumerate(others):
                 if vessel.y == self.vessel_top:
-                    end = (
-                        right - 12 - place * min(14, (self.box / 2 - 16) / len(others))
-                    )
-                    self._wire(column, round(end, 1), vessel.y, "bad")
+                    end = vessel.x + vessel.width - 12 - place * spread
+                    self._lead(column, round(end, 1), vessel.y, "bad")
                     continue
-                x, y = self.centre(column), vessel.y + 12 + place * 10
-                top = self.top + _TILE_HEIGHT
-                self.late_wires.append(
-                    Wire(
-                        f"M{x:g},{top:g}C{x:g},{top + 34:g} {right + 40:g},{y:g}"
-                        f" {right + 7:g},{y:g}",
-                        f"M{right + 8:g},{y - 4.5:g}v9l-8,-4.5z",
-                        "bad",
-                    )
-                )
+                y = vessel.y + 12 + place * 10
+                self.wires.append(arrow_across(self.centre(column), top, vessel, y))
 
     def _add_stubs(self) -> None:
         """Connect each request to the proxies it used, or show that it used none."""
@@ -326,10 +241,10 @@ class _Layout:
             for place, tap in enumerate(taps):
                 end = self.centre(column) + (place - (total - 1) / 2) * 12
                 start = end if len(self.proxies) == 1 else tap.x
-                self.wires.append(Wire(_down(start, end, bottom, self.top)))
+                self.wires.append(Wire(stub(start, end, bottom, self.top)))
             if outside:
                 end = self.centre(column) + (total - 1) * 6
-                path = f"M{end:g},{bottom:g}V{self.top:g}"
+                path = straight(end, bottom, self.top)
                 self.wires.append(Wire(path, "", outside_tone, dotted=True))
 
     def _tile(self, column: int) -> Tile:
@@ -402,10 +317,3 @@ class _Layout:
         if not shared and not left and self.vessels:
             facts.append("each session served one request and ended with it")
         return "; ".join(facts)
-
-
-def _down(x1: float, x2: float, y1: float, y2: float) -> str:
-    if abs(x1 - x2) < 0.1:
-        return f"M{x1:g},{y1:g}V{y2:g}"
-    middle = (y1 + y2) / 2
-    return f"M{x1:g},{y1:g}C{x1:g},{middle:g} {x2:g},{middle:g} {x2:g},{y2:g}"

@@ -134,14 +134,12 @@ def _own(record: RequestRecord, subject: str, pending: bool) -> Headline:
     here = "this request" if record.kind == "request" else "it"
     if pending:
         text = f"{names} {was} used by {here} only; teardown pending."
-    else:
-        ends = {each.ended for each in record.sessions}
-        end = "removed" if ends == {"removed"} else "closed"
-        if len(ends) > 1:
-            end = "removed or closed"
-        text = f"{names} {was} used by {here} only and {end} at teardown."
-        if end == "closed":
-            text = f"{names} {was} used by {here} only and closed by its end."
+        return Headline("", "use", f"{subject} has {what}", text)
+    ends = {each.ended for each in record.sessions}
+    end = "removed at teardown" if ends == {"removed"} else "closed by its end"
+    if len(ends) > 1:
+        end = "removed or closed by its end"
+    text = f"{names} {was} used by {here} only and {end}."
     return Headline("ok", "okring", f"{subject} had {what}", text)
 
 

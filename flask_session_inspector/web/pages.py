@@ -1,4 +1,4 @@
-"""What the list and the detail show, read from an inspection."""
+"""What the list of records shows, read from an inspection."""
 
 from __future__ import annotations
 
@@ -12,34 +12,16 @@ from ..verdicts import Verdict
 from ..verdicts import counted
 from ..verdicts import judge
 from ..verdicts import users_of_sessions
-from .diagrams import Scope
 from .diagrams import scope
-from .formats import Moment
-from .formats import milliseconds
-from .formats import moment
 from .headlines import Headline
-from .headlines import of_record
 from .headlines import overall
 from .presenter import Chip
-from .presenter import ConnectionRow
-from .presenter import FindingCard
 from .presenter import RecordRow
-from .presenter import SessionRow
-from .presenter import StatementRow
-from .presenter import connection_row
-from .presenter import finding_card
 from .presenter import finding_chips
 from .presenter import record_row
-from .presenter import session_row
-from .presenter import statement_rows
-from .timeline import Timeline
-from .timeline import timeline
-from .wording import Glyph
+from .scope_parts import Scope
 from .wording import Tone
-from .wording import heading
-from .wording import numbered_statements
 from .wording import spoken
-from .wording import status_glyph
 
 if t.TYPE_CHECKING:
     from ..inspection import Inspection
@@ -118,36 +100,6 @@ class ListPage:
         return any(self.filters.values())
 
 
-@dataclass(frozen=True)
-class DetailPage:
-    """One record with everything it says.
-
-    :param older: The id of the record before it, and ``newer`` of the one
-        after it; empty where there is none.
-    """
-
-    id: str
-    kind: str
-    verb: str
-    target: str
-    status: Glyph
-    title: str
-    when: Moment
-    facts: tuple[tuple[str, str, bool], ...]
-    headline: Headline
-    findings: tuple[FindingCard, ...]
-    timeline: Timeline | None
-    statements: tuple[StatementRow, ...]
-    statement_count: int
-    truncated: bool
-    has_parameters: bool
-    sessions: tuple[SessionRow, ...]
-    connections: tuple[ConnectionRow, ...]
-    without_session: int
-    older: str
-    newer: str
-
-
 def list_page(
     inspection: Inspection, filters: cabc.Mapping[str, str], before: str
 ) -> ListPage:
@@ -192,58 +144,10 @@ def list_page(
     )
 
 
-def detail_page(inspection: Inspection, record: RequestRecord) -> DetailPage:
-    """Present one record that has ended."""
-    verb, target = heading(record)
-    users = usage(inspection, record)
-    statements = numbered_statements(record)
-    older, newer = _neighbours(inspection, record.id)
-    return DetailPage(
-        record.id,
-        record.kind,
-        verb,
-        target,
-        status_glyph(record),
-        spoken(record),
-        moment(record.started_at),
-        _facts(record),
-        of_record(record, users),
-        tuple(finding_card(each) for each in record.findings),
-        timeline(record, idle_ms=inspection.config.idle_transaction_ms),
-        statement_rows(statements),
-        record.statement_count,
-        record.truncated,
-        any(each.statement.parameters for each in statements),
-        tuple(session_row(record, each, users) for each in record.sessions),
-        tuple(connection_row(each, record.duration_ms) for each in record.connections),
-        len(record.connection_statements),
-        older,
-        newer,
-    )
-
-
 def retained(inspection: Inspection) -> list[RequestRecord]:
     """Read the records that the verdicts rest on, newest first."""
     most = min(inspection.config.max_requests, MOST_READ)
     return inspection.requests(most)
-
-
-def usage(inspection: Inspection, record: RequestRecord) -> dict[int, int]:
-    """Count the requests that each session of a record served, by serial."""
-    serials = {each.serial for each in record.sessions}
-    if not serials:
-        return {}
-    users = users_of_sessions(retained(inspection))
-    return {serial: len(users.get(serial, ())) for serial in serials}
-
-
-def _neighbours(inspection: Inspection, record_id: str) -> tuple[str, str]:
-    try:
-        older = inspection.requests(1, before=record_id)
-        newer = inspection.requests(MOST_READ, after=record_id)
-    except ValueError:
-        return "", ""  # It was evicted a moment ago.
-    return (older[0].id if older else ""), (newer[-1].id if newer else "")
 
 
 def _store(inspection: Inspection) -> str:
@@ -312,31 +216,7 @@ def _counts(
     ]
     if len(records) > len(requests):
         others = len(records) - len(requests)
-        counts.append(Count("Commands, contexts", f"{others:,}"))
+        counts.append(Count("Other records", f"{others:,}"))
     if findings:
         counts.append(Count("Findings", f"{findings:,}", "bad"))
     return tuple(counts)
-
-
-def _facts(record: RequestRecord) -> tuple[tuple[str, str, bool], ...]:
-    """List label, value and whether the value is code."""
-    time = sum(each.statement.duration_ms for each in numbered_statements(record))
-    facts = [("Took", f"{milliseconds(record.duration_ms)} ms", False)]
-    if record.endpoint:
-        facts.append(("Endpoint", record.endpoint, True))
-    facts += [
-        ("App contexts", f"{record.contexts:,}", False),
-        ("Sessions", f"{len(record.sessions):,}", False),
-        (
-            "Statements",
-            f"{record.statement_count:,} in {milliseconds(time)} ms",
-            False,
-        ),
-        ("Thread", record.thread, True),
-        ("Process", f"pid {record.pid}", False),
-    ]
-    if record.reused_context:
-        facts.append(("Ran in", "an app context pushed before it", False))
-    if record.error:
-        facts.append(("Raised", record.error, True))
-    return tuple(facts)

@@ -21,9 +21,9 @@ from .headlines import Headline
 from .headlines import of_record
 from .headlines import shared_serials
 from .presenter import FindingCard
-from .presenter import StatementRow
 from .presenter import finding_card
-from .presenter import statement_rows
+from .record_rows import StatementRow
+from .record_rows import statement_rows
 from .timeline import Timeline
 from .timeline import timeline
 from .wording import numbered_statements
@@ -32,7 +32,7 @@ from .wording import spoken
 if t.TYPE_CHECKING:
     from ..inspection import Inspection
 
-MOST_STATEMENTS, MOST_SESSIONS = 50, 3
+MOST_STATEMENTS, MOST_SESSIONS, MOST_READ = 50, 3, 1000
 DETAIL_VIEW = "record_page"
 
 
@@ -66,7 +66,7 @@ def panel_view(
 
     :param pending: The record has not ended yet.
     """
-    users = _users(inspection, record, pending)
+    users = _users(inspection, record)
     shared = shared_serials(record, users)
     statements = numbered_statements(record)
     idle_ms = inspection.config.idle_transaction_ms
@@ -137,9 +137,7 @@ def _environment() -> Environment:
     )
 
 
-def _users(
-    inspection: Inspection, record: RequestRecord, pending: bool
-) -> dict[int, int]:
+def _users(inspection: Inspection, record: RequestRecord) -> dict[int, int]:
     """Count the requests of those sessions that another record used first.
 
     All others cannot have been seen before, and reading every record would cost
@@ -149,11 +147,7 @@ def _users(
     for session in record.sessions:
         if session.first_request_id == record.id:
             continue
-        records = inspection.requests(1000, session=session.serial)
-        others = {
-            each.id
-            for each in records
-            if each.kind == "request" and each.id != record.id
-        }
+        records = inspection.requests(MOST_READ, session=session.serial)
+        others = {each.id for each in records if each.kind == "request"} - {record.id}
         users[session.serial] = len(others) + (record.kind == "request")
     return users

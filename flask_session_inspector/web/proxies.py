@@ -93,6 +93,14 @@ def _holders(names: list[str]) -> str:
     return listed(names, 4)
 
 
+def _name_of_held(where: str) -> str:
+    """Name a proxy by who holds it, as far as that tells."""
+    if where == _EXTENSION:
+        return "db.session"
+    name = where.partition('"')[2].rstrip('"')
+    return name if where == _watched(name) else "scoped_session"
+
+
 def _watched(name: str) -> str:
     return f'watched registry "{name}"'
 
@@ -111,7 +119,7 @@ def lay_out_proxies(
     """
     names, columns = _proxies(requests, holders)
     if not names:
-        return (_no_proxy(requests, left, right),), []
+        return (_no_proxy(requests, holders, left, right),), []
     # The one that most requests used comes first; sorting keeps their order else.
     order = sorted(names, key=lambda each: -len(columns[each]))
     shown, rest = order[:MOST_BARS], len(order[MOST_BARS:])
@@ -157,9 +165,7 @@ def _proxies(
     for holder in holders:
         if holder.proxy_id is not None and holder.proxy_id not in names:
             # Not used by these requests, but there.
-            name = holder.where.partition('"')[2].rstrip('"')
-            is_own = holder.where == _EXTENSION or holder.where != _watched(name)
-            names[holder.proxy_id] = "db.session" if is_own else name
+            names[holder.proxy_id] = _name_of_held(holder.where)
             columns[holder.proxy_id] = []
     return names, columns
 
@@ -198,19 +204,30 @@ def _bar(
     )
 
 
-def _no_proxy(requests: list[RequestRecord], left: float, right: float) -> ProxyBar:
+def _no_proxy(
+    requests: list[RequestRecord],
+    holders: cabc.Sequence[Holder],
+    left: float,
+    right: float,
+) -> ProxyBar:
     origins = {each.origin for record in requests for each in record.sessions}
     text = "each session was made directly"
     if origins == {"factory"}:
         text = "each session came from a sessionmaker"
     if not origins:
         text = "and no session was used"
+    views = [each.where for each in holders if each.holds == "db"]
+    held_by = [short_holder(each) for each in views if each != _EXTENSION]
+    if held_by:
+        text += f"; db is held by {_holders(held_by)}"
     facts = "What scopes a session here is the code that made it."
+    if _EXTENSION in views:
+        facts = "What scopes a session here is the SQLAlchemy extension."
     return ProxyBar(
         left,
         round(right - left, 1),
         "no scoped_session",
-        text,
+        shorten(text, 130),
         facts,
         f"No scoped_session: {text}",
         is_proxy=False,

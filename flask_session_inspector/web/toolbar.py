@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import typing as t
 
+import msgspec
 from flask import current_app
+from flask import request as flask_request
 from flask import url_for
 from flask_debugtoolbar.panels import DebugPanel
 
@@ -37,14 +39,14 @@ class SessionsPanel(DebugPanel):
     def process_response(self, request: Request, response: Response) -> None:
         """Take the record as it stands when the response is made."""
         try:
-            self._look()
+            self._look(response.status_code)
         except Exception:
             self._view = None
             self._sentence = "The panel could not be made; the log says why."
             self._subtitle = "failed"
             guard.report("the debug toolbar's panel")
 
-    def _look(self) -> None:
+    def _look(self, status: int) -> None:
         inspection: Inspection | None = current_app.extensions.get("session_inspector")
         if inspection is None:
             self._sentence = "This application has no SessionInspector."
@@ -55,6 +57,8 @@ class SessionsPanel(DebugPanel):
             return
         record = inspection.current()
         if record is not None:
+            if record.status is None:  # It is not known before the response is sent.
+                record = msgspec.structs.replace(record, status=status)
             self._view = panels.panel_view(inspection, record, pending=True)
             self._subtitle = self._view.subtitle
         elif not inspection.config.enabled:
@@ -63,11 +67,12 @@ class SessionsPanel(DebugPanel):
             )
         elif inspection.paused:
             self._sentence = "This request was not recorded: recording is paused."
+        elif flask_request.blueprint in inspection.own_blueprints:
+            self._sentence = "The inspector's own pages are not recorded."
         else:
             self._sentence = (
                 "This request was not recorded: SESSION_INSPECTOR_EXCLUDE or"
-                " SESSION_INSPECTOR_SAMPLE_RATE leaves it out, or it is one of the"
-                " inspector's own."
+                " SESSION_INSPECTOR_SAMPLE_RATE leaves it out."
             )
 
     def nav_title(self) -> str:

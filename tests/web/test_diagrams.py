@@ -10,10 +10,10 @@ import pytest
 
 from flask_session_inspector import RequestRecord
 from flask_session_inspector.web.axis import Scale
-from flask_session_inspector.web.diagrams import Scope
 from flask_session_inspector.web.diagrams import scope
 from flask_session_inspector.web.flow import flow
 from flask_session_inspector.web.mini import mini
+from flask_session_inspector.web.scope_parts import Scope
 from flask_session_inspector.web.timeline import RIGHT
 from flask_session_inspector.web.timeline import timeline
 
@@ -148,6 +148,32 @@ class TestScope:
         assert drawn.proxies[0].text == "each session came from a sessionmaker"
         assert {wire.tone for wire in drawn.wires} == {""}
         assert not drawn.stops[0].bypass
+
+    def test_an_extension_without_a_proxy(self) -> None:
+        # As Flask-SQLAlchemy-Lite has it.
+        plain = handmade.session(
+            1, origin="factory", registry=None, proxy_id=None, ended="closed"
+        )
+        holders = [
+            handmade.holder('app.extensions["sqlalchemy"]', proxy_id=None),
+            handmade.holder('admin view "user"', proxy_id=None),
+        ]
+        (bar,) = draw(handmade.record(1, plain), holders=holders).proxies
+        assert bar.text == (
+            "each session came from a sessionmaker; db is held by admin view user"
+        )
+        assert bar.facts == "What scopes a session here is the SQLAlchemy extension."
+
+    def test_a_watched_registry_is_known_by_its_name(self) -> None:
+        watched = handmade.holder('watched registry "reporting"', proxy_id=0xBEEF)
+        drawn = draw(handmade.record(1, handmade.session(1)), holders=[watched])
+        assert [bar.name for bar in drawn.proxies] == ["db.session", "reporting"]
+        assert "held by" not in drawn.proxies[1].text
+
+    def test_a_held_proxy_of_unknown_name(self) -> None:
+        held = handmade.holder('admin view "user"', proxy_id=0xBEEF)
+        drawn = draw(handmade.record(1, handmade.session(1)), holders=[held])
+        assert drawn.proxies[1].name == "scoped_session"
 
     def test_several_proxies_stand_side_by_side(self) -> None:
         other = {"registry": "reporting", "proxy_id": 0xBEEF}

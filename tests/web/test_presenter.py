@@ -15,12 +15,12 @@ from flask_session_inspector.web.formats import milliseconds
 from flask_session_inspector.web.formats import moment
 from flask_session_inspector.web.formats import place
 from flask_session_inspector.web.formats import shorten
-from flask_session_inspector.web.presenter import connection_row
 from flask_session_inspector.web.presenter import finding_card
 from flask_session_inspector.web.presenter import finding_chips
 from flask_session_inspector.web.presenter import record_row
-from flask_session_inspector.web.presenter import session_row
-from flask_session_inspector.web.presenter import statement_rows
+from flask_session_inspector.web.record_rows import connection_row
+from flask_session_inspector.web.record_rows import session_row
+from flask_session_inspector.web.record_rows import statement_rows
 from flask_session_inspector.web.wording import numbered_statements
 from flask_session_inspector.web.wording import session_outcome
 
@@ -139,7 +139,8 @@ class TestRecordRow:
             ),
         )
         row = record_row(record, {}, idle_ms=500)
-        assert [chip.text for chip in row.findings] == ["FSI101 \N{MULTIPLICATION SIGN} 2", "FSI203"]
+        twice = "FSI101 \N{MULTIPLICATION SIGN} 2"
+        assert [chip.text for chip in row.findings] == [twice, "FSI203"]
         assert row.tone == "bad"
 
 
@@ -249,7 +250,7 @@ class TestHeadlineOfARecord:
     def test_pending(self) -> None:
         record = handmade.record(1, handmade.session(7, ended="open"))
         headline = headlines.of_record(record, {}, pending=True)
-        assert headline.tone == "ok"
+        assert (headline.tone, headline.icon) == ("", "use")
         assert headline.text.endswith("; teardown pending.")
 
     def test_shared(self) -> None:

@@ -1,0 +1,136 @@
+"""What the page of one record shows, read from an inspection."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ..records import RequestRecord
+from ..verdicts import users_of_sessions
+from .formats import Moment
+from .formats import milliseconds
+from .formats import moment
+from .headlines import Headline
+from .headlines import of_record
+from .pages import MOST_READ
+from .pages import retained
+from .presenter import FindingCard
+from .presenter import finding_card
+from .record_rows import ConnectionRow
+from .record_rows import SessionRow
+from .record_rows import StatementRow
+from .record_rows import connection_row
+from .record_rows import session_row
+from .record_rows import statement_rows
+from .timeline import Timeline
+from .timeline import timeline
+from .wording import Glyph
+from .wording import heading
+from .wording import numbered_statements
+from .wording import spoken
+from .wording import status_glyph
+
+if t.TYPE_CHECKING:
+    from ..inspection import Inspection
+
+
+@dataclass(frozen=True)
+class DetailPage:
+    """One record with everything it says.
+
+    :param older: The id of the record before it, and ``newer`` of the one
+        after it; empty where there is none.
+    """
+
+    id: str
+    kind: str
+    verb: str
+    target: str
+    status: Glyph
+    title: str
+    when: Moment
+    facts: tuple[tuple[str, str, bool], ...]
+    headline: Headline
+    findings: tuple[FindingCard, ...]
+    timeline: Timeline | None
+    statements: tuple[StatementRow, ...]
+    statement_count: int
+    truncated: bool
+    has_parameters: bool
+    sessions: tuple[SessionRow, ...]
+    connections: tuple[ConnectionRow, ...]
+    without_session: int
+    older: str
+    newer: str
+
+
+def detail_page(inspection: Inspection, record: RequestRecord) -> DetailPage:
+    """Present one record that has ended."""
+    verb, target = heading(record)
+    users = usage(inspection, record)
+    statements = numbered_statements(record)
+    older, newer = _neighbours(inspection, record.id)
+    return DetailPage(
+        record.id,
+        record.kind,
+        verb,
+        target,
+        status_glyph(record),
+        spoken(record),
+        moment(record.started_at),
+        _facts(record),
+        of_record(record, users),
+        tuple(finding_card(each) for each in record.findings),
+        timeline(record, idle_ms=inspection.config.idle_transaction_ms),
+        statement_rows(statements),
+        record.statement_count,
+        record.truncated,
+        any(each.statement.parameters for each in statements),
+        tuple(session_row(record, each, users) for each in record.sessions),
+        tuple(connection_row(each, record.duration_ms) for each in record.connections),
+        len(record.connection_statements),
+        older,
+        newer,
+    )
+
+
+def usage(inspection: Inspection, record: RequestRecord) -> dict[int, int]:
+    """Count the requests that each session of a record served, by serial."""
+    serials = {each.serial for each in record.sessions}
+    if not serials:
+        return {}
+    users = users_of_sessions(retained(inspection))
+    return {serial: len(users.get(serial, ())) for serial in serials}
+
+
+def _neighbours(inspection: Inspection, record_id: str) -> tuple[str, str]:
+    try:
+        older = inspection.requests(1, before=record_id)
+        newer = inspection.requests(MOST_READ, after=record_id)
+    except ValueError:
+        return "", ""  # It was evicted a moment ago.
+    return (older[0].id if older else ""), (newer[-1].id if newer else "")
+
+
+def _facts(record: RequestRecord) -> tuple[tuple[str, str, bool], ...]:
+    """List label, value and whether the value is code."""
+    time = sum(each.statement.duration_ms for each in numbered_statements(record))
+    facts = [("Took", f"{milliseconds(record.duration_ms)} ms", False)]
+    if record.endpoint:
+        facts.append(("Endpoint", record.endpoint, True))
+    facts += [
+        ("App contexts", f"{record.contexts:,}", False),
+        ("Sessions", f"{len(record.sessions):,}", False),
+        (
+            "Statements",
+            f"{record.statement_count:,} in {milliseconds(time)} ms",
+            False,
+        ),
+        ("Thread", record.thread, True),
+        ("Process", f"pid {record.pid}", False),
+    ]
+    if record.reused_context:
+        facts.append(("Ran in", "an app context pushed before it", False))
+    if record.error:
+        facts.append(("Raised", record.error, True))
+    return tuple(facts)
