@@ -13,10 +13,10 @@ from flask_admin import Admin  # type: ignore[import-untyped]
 from flask_admin import BaseView
 from flask_admin import expose
 
-from . import panels
 from .access import denial
-from .pages import list_page
-from .record_page import detail_page
+from .pages import panels
+from .pages.list_page import list_page
+from .pages.record_page import detail_page
 
 if t.TYPE_CHECKING:
     from flask import Blueprint

@@ -7,7 +7,7 @@ import typing as t
 from flask import Response
 from flask import current_app
 
-from . import panels
+from .pages import panels
 
 if t.TYPE_CHECKING:
     from ..inspection import Inspection

@@ -15,8 +15,8 @@ from flask import url_for
 from flask_debugtoolbar.panels import DebugPanel
 
 from ..guard import guard
-from . import panels
 from .access import denial
+from .pages import panels
 
 if t.TYPE_CHECKING:
     from werkzeug import Request

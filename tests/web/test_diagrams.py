@@ -9,13 +9,13 @@ import handmade
 import pytest
 
 from flask_session_inspector import RequestRecord
-from flask_session_inspector.web.axis import Scale
-from flask_session_inspector.web.diagrams import scope
-from flask_session_inspector.web.flow import flow
-from flask_session_inspector.web.mini import mini
-from flask_session_inspector.web.scope_parts import Scope
-from flask_session_inspector.web.timeline import RIGHT
-from flask_session_inspector.web.timeline import timeline
+from flask_session_inspector.web.drawing.axis import Scale
+from flask_session_inspector.web.drawing.diagrams import scope
+from flask_session_inspector.web.drawing.flow import flow
+from flask_session_inspector.web.drawing.mini import mini
+from flask_session_inspector.web.drawing.scope_parts import Scope
+from flask_session_inspector.web.drawing.timeline import RIGHT
+from flask_session_inspector.web.drawing.timeline import timeline
 
 NOTHING: frozenset[int] = frozenset()
 

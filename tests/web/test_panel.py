@@ -16,8 +16,8 @@ from markup import Markup
 from sqlalchemy.orm import Session
 
 from flask_session_inspector.toolbar import SessionsPanel
-from flask_session_inspector.web import panels
 from flask_session_inspector.web.fragments import panel as serve_fragment
+from flask_session_inspector.web.pages import panels
 
 if t.TYPE_CHECKING:
     from conftest import Shop

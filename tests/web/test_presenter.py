@@ -9,20 +9,20 @@ import pytest
 
 from flask_session_inspector import judge
 from flask_session_inspector.records import Location
-from flask_session_inspector.web import headlines
-from flask_session_inspector.web.formats import listed
-from flask_session_inspector.web.formats import milliseconds
-from flask_session_inspector.web.formats import moment
-from flask_session_inspector.web.formats import place
-from flask_session_inspector.web.formats import shorten
-from flask_session_inspector.web.presenter import finding_card
-from flask_session_inspector.web.presenter import finding_chips
-from flask_session_inspector.web.presenter import record_row
-from flask_session_inspector.web.record_rows import connection_row
-from flask_session_inspector.web.record_rows import session_row
-from flask_session_inspector.web.record_rows import statement_rows
-from flask_session_inspector.web.wording import numbered_statements
-from flask_session_inspector.web.wording import session_outcome
+from flask_session_inspector.web.pages import headlines
+from flask_session_inspector.web.pages.formats import listed
+from flask_session_inspector.web.pages.formats import milliseconds
+from flask_session_inspector.web.pages.formats import moment
+from flask_session_inspector.web.pages.formats import place
+from flask_session_inspector.web.pages.formats import shorten
+from flask_session_inspector.web.pages.presenter import finding_card
+from flask_session_inspector.web.pages.presenter import finding_chips
+from flask_session_inspector.web.pages.presenter import record_row
+from flask_session_inspector.web.pages.record_rows import connection_row
+from flask_session_inspector.web.pages.record_rows import session_row
+from flask_session_inspector.web.pages.record_rows import statement_rows
+from flask_session_inspector.web.pages.wording import numbered_statements
+from flask_session_inspector.web.pages.wording import session_outcome
 
 
 @pytest.mark.parametrize(

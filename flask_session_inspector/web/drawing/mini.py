@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..records import RequestRecord
-from ..verdicts import counted
+from ...records import RequestRecord
+from ...verdicts import counted
+from ..pages.formats import milliseconds
+from ..pages.wording import numbered_statements
+from ..pages.wording import transaction_glyph
 from .axis import SHAPES
 from .axis import Bar
 from .axis import Scale
 from .axis import held
 from .axis import idle_spans
-from .formats import milliseconds
-from .wording import numbered_statements
-from .wording import transaction_glyph
 
 WIDTH = 176
 

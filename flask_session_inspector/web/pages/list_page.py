@@ -6,25 +6,25 @@ import collections.abc as cabc
 import typing as t
 from dataclasses import dataclass
 
-from ..records import Counters
-from ..records import RequestRecord
-from ..verdicts import Verdict
-from ..verdicts import counted
-from ..verdicts import judge
-from ..verdicts import users_of_sessions
-from .diagrams import scope
+from ...records import Counters
+from ...records import RequestRecord
+from ...verdicts import Verdict
+from ...verdicts import counted
+from ...verdicts import judge
+from ...verdicts import users_of_sessions
+from ..drawing.diagrams import scope
+from ..drawing.scope_parts import Scope
 from .headlines import Headline
 from .headlines import overall
 from .presenter import Chip
 from .presenter import RecordRow
 from .presenter import finding_chips
 from .presenter import record_row
-from .scope_parts import Scope
 from .wording import Tone
 from .wording import spoken
 
 if t.TYPE_CHECKING:
-    from ..inspection import Inspection
+    from ...inspection import Inspection
 
 PAGE = 50
 MOST_READ = 10_000

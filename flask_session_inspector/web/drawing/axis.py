@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..records import ConnectionCheckout
-from ..records import RequestRecord
-from ..records import SessionRecord
-from ..records import TransactionRecord
-from .wording import Glyph
+from ...records import ConnectionCheckout
+from ...records import RequestRecord
+from ...records import SessionRecord
+from ...records import TransactionRecord
+from ..pages.wording import Glyph
 
 SHAPES = {"commit": "commit", "rollback": "rollback", "close": "closed", "open": "use"}
 

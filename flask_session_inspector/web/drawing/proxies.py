@@ -5,10 +5,10 @@ from __future__ import annotations
 import collections.abc as cabc
 from dataclasses import dataclass
 
-from ..records import Holder
-from ..records import RequestRecord
-from .formats import listed
-from .formats import shorten
+from ...records import Holder
+from ...records import RequestRecord
+from ..pages.formats import listed
+from ..pages.formats import shorten
 
 TOP, HEIGHT = 6, 54
 MOST_BARS = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from ..records import Location
+from ...records import Location
 
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ..records import RequestRecord
-from ..records import SessionRecord
-from ..verdicts import counted
-from .formats import milliseconds
-from .wording import Glyph
-from .wording import ended_glyph
-from .wording import session_outcome
+from ...records import RequestRecord
+from ...records import SessionRecord
+from ...verdicts import counted
+from ..pages.formats import milliseconds
+from ..pages.wording import Glyph
+from ..pages.wording import ended_glyph
+from ..pages.wording import session_outcome
 
 Use = tuple[RequestRecord, SessionRecord]
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ..records import RequestRecord
-from ..verdicts import users_of_sessions
+from ...records import RequestRecord
+from ...verdicts import users_of_sessions
+from ..drawing.timeline import Timeline
+from ..drawing.timeline import timeline
 from .formats import Moment
 from .formats import milliseconds
 from .formats import moment
 from .headlines import Headline
 from .headlines import of_record
-from .pages import MOST_READ
-from .pages import retained
+from .list_page import MOST_READ
+from .list_page import retained
 from .presenter import FindingCard
 from .presenter import finding_card
 from .record_rows import ConnectionRow
@@ -22,8 +24,6 @@ from .record_rows import StatementRow
 from .record_rows import connection_row
 from .record_rows import session_row
 from .record_rows import statement_rows
-from .timeline import Timeline
-from .timeline import timeline
 from .wording import Glyph
 from .wording import heading
 from .wording import numbered_statements
@@ -31,7 +31,7 @@ from .wording import spoken
 from .wording import status_glyph
 
 if t.TYPE_CHECKING:
-    from ..inspection import Inspection
+    from ...inspection import Inspection
 
 
 @dataclass(frozen=True)

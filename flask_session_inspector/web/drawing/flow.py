@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..records import RequestRecord
-from ..verdicts import counted
-from .formats import listed
-from .formats import milliseconds
-from .wording import Tone
-from .wording import ended_glyph
-from .wording import heading
-from .wording import numbered_statements
-from .wording import session_outcome
-from .wording import status_glyph
+from ...records import RequestRecord
+from ...verdicts import counted
+from ..pages.formats import listed
+from ..pages.formats import milliseconds
+from ..pages.wording import Tone
+from ..pages.wording import ended_glyph
+from ..pages.wording import heading
+from ..pages.wording import numbered_statements
+from ..pages.wording import session_outcome
+from ..pages.wording import status_glyph
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..pages.wording import Glyph
+from ..pages.wording import Tone
 from .proxies import Bypass
 from .proxies import ProxyBar
 from .vessels import Vessel
-from .wording import Glyph
-from .wording import Tone
 
 
 @dataclass(frozen=True)

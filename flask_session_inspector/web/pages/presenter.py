@@ -5,17 +5,17 @@ from __future__ import annotations
 import collections.abc as cabc
 from dataclasses import dataclass
 
-from ..records import Finding
-from ..records import RequestRecord
-from ..records import SessionRecord
+from ...records import Finding
+from ...records import RequestRecord
+from ...records import SessionRecord
+from ..drawing.mini import Mini
+from ..drawing.mini import mini
 from .formats import Moment
 from .formats import Place
 from .formats import milliseconds
 from .formats import moment
 from .formats import place
 from .headlines import shared_serials
-from .mini import Mini
-from .mini import mini
 from .wording import Glyph
 from .wording import Tone
 from .wording import ended_glyph

@@ -5,24 +5,24 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..records import ConnectionCheckout
-from ..records import RequestRecord
-from ..records import SessionRecord
-from ..records import TransactionRecord
-from ..verdicts import counted
+from ...records import ConnectionCheckout
+from ...records import RequestRecord
+from ...records import SessionRecord
+from ...records import TransactionRecord
+from ...verdicts import counted
+from ..pages.formats import milliseconds
+from ..pages.formats import one_line
+from ..pages.formats import place
+from ..pages.formats import shorten
+from ..pages.wording import NumberedStatement
+from ..pages.wording import numbered_statements
+from ..pages.wording import spoken
+from ..pages.wording import transaction_glyph
 from .axis import SHAPES
 from .axis import Bar
 from .axis import Scale
 from .axis import Tick
 from .axis import idle_spans
-from .formats import milliseconds
-from .formats import one_line
-from .formats import place
-from .formats import shorten
-from .wording import NumberedStatement
-from .wording import numbered_statements
-from .wording import spoken
-from .wording import transaction_glyph
 
 WIDTH, LEFT, RIGHT = 1072, 150, 1060
 MOST_SESSIONS = 8

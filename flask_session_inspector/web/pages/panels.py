@@ -13,9 +13,11 @@ from jinja2 import PackageLoader
 from jinja2 import StrictUndefined
 from werkzeug.routing import BuildError
 
-from ..records import RequestRecord
-from .flow import Step
-from .flow import flow
+from ...records import RequestRecord
+from ..drawing.flow import Step
+from ..drawing.flow import flow
+from ..drawing.timeline import Timeline
+from ..drawing.timeline import timeline
 from .formats import milliseconds
 from .headlines import Headline
 from .headlines import of_record
@@ -24,13 +26,11 @@ from .presenter import FindingCard
 from .presenter import finding_card
 from .record_rows import StatementRow
 from .record_rows import statement_rows
-from .timeline import Timeline
-from .timeline import timeline
 from .wording import numbered_statements
 from .wording import spoken
 
 if t.TYPE_CHECKING:
-    from ..inspection import Inspection
+    from ...inspection import Inspection
 
 MOST_STATEMENTS, MOST_SESSIONS, MOST_READ = 50, 3, 1000
 DETAIL_VIEW = "record_page"

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import collections.abc as cabc
 
-from ..records import Holder
-from ..records import RequestRecord
-from ..records import SessionRecord
-from ..verdicts import counted
-from .formats import listed
-from .formats import shorten
+from ...records import Holder
+from ...records import RequestRecord
+from ...records import SessionRecord
+from ...verdicts import counted
+from ..pages.formats import listed
+from ..pages.formats import shorten
+from ..pages.wording import Tone
+from ..pages.wording import heading
+from ..pages.wording import spoken
+from ..pages.wording import status_glyph
 from .proxies import find_bypass
 from .proxies import lay_out_proxies
 from .scope_parts import Scope
@@ -30,10 +34,6 @@ from .scope_parts import stub
 from .vessels import Use
 from .vessels import Vessel
 from .vessels import make_vessel
-from .wording import Tone
-from .wording import heading
-from .wording import spoken
-from .wording import status_glyph
 
 WIDTH, LEFT = 1072, 80
 MOST_REQUESTS, MOST_VESSELS = 8, 2

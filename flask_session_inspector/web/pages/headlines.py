@@ -5,10 +5,10 @@ from __future__ import annotations
 import collections.abc as cabc
 from dataclasses import dataclass
 
-from ..records import Holder
-from ..records import RequestRecord
-from ..verdicts import Verdict
-from ..verdicts import counted
+from ...records import Holder
+from ...records import RequestRecord
+from ...verdicts import Verdict
+from ...verdicts import counted
 from .formats import listed
 from .wording import Tone
 from .wording import lost_rows

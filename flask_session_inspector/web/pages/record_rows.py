@@ -5,10 +5,10 @@ from __future__ import annotations
 import collections.abc as cabc
 from dataclasses import dataclass
 
-from ..records import ConnectionCheckout
-from ..records import RequestRecord
-from ..records import SessionRecord
-from .axis import held
+from ...records import ConnectionCheckout
+from ...records import RequestRecord
+from ...records import SessionRecord
+from ..drawing.axis import held
 from .formats import Place
 from .formats import milliseconds
 from .formats import one_line

@@ -1,0 +1,1 @@
+"""Geometry: records as drawings made of plain data, without markup."""

@@ -1,0 +1,1 @@
+"""Wording: records as the texts, rows and links that the templates show."""
