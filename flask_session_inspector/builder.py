@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
+import uuid
 from time import perf_counter
 from urllib.parse import quote
 
@@ -104,7 +106,8 @@ class RecordBuilder:
                 shown = sql_literals(shown, mysql=mysql)
             if len(self._sql) >= 1000:
                 self._sql.clear()
-            self._sql[sql, mysql] = shown
+            if len(sql) <= 10_000:
+                self._sql[sql, mysql] = shown
         return shown
 
     def _path(self, scope: Scope) -> str | None:
@@ -112,15 +115,26 @@ class RecordBuilder:
         if path is None:
             return None
         for name, value in (scope.view_args or {}).items():
-            # A converter may have made an object of it.
-            text = str(value) if isinstance(value, (str, int)) else ""
-            if text and self._masker.is_sensitive(name):
-                path = path.replace(text, MASK)
+            if value is not None and self._masker.is_sensitive(name):
+                path = _without(path, value)
         if scope.query:
             # Bytes that are not ASCII are shown as they would be sent.
             query = quote(scope.query, safe="%&=+;/?:@!$'()*,-._~[]")
             path = f"{path}?{self._masker.query_string(query)}"
         return storable(path)
+
+
+def _without(path: str, value: object) -> str:
+    """Take the value of a URL variable out of a path.
+
+    A converter may have made something else of what the path says. Its text is
+    asked of plain values only: that of an object of the application could load
+    it from the database.
+    """
+    plain = isinstance(value, (str, int, float, uuid.UUID))
+    text = str(value) if plain else ""
+    masked = re.sub(re.escape(text), MASK, path, flags=re.I) if text else path
+    return f"/{MASK}" if masked == path and value != "" else masked
 
 
 def _milliseconds(moment: float, origin: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import re
 import typing as t
 from dataclasses import dataclass
 from dataclasses import fields
@@ -153,7 +154,7 @@ def _prefixes(value: object) -> tuple[str, ...]:
 def _codes(value: object) -> tuple[str, ...]:
     codes = _strings(value)
     for code in codes:
-        if not (code.startswith("FSI") and code[3:].isdigit() and len(code) == 6):
+        if not re.fullmatch("FSI[0-9]{3}", code):
             raise _Malformed("must hold finding codes such as 'FSI104'")
     return codes
 

@@ -73,7 +73,7 @@ class SessionInspector:
         self._recordings.add(recording)
         blueprint.register(app)
         recording.wirings.extend(wiring.wirings(inspection, admin))
-        hooks.install(recording)
+        hooks.install(recording, app)
         flask_hooks = FlaskHooks(app, recording)
         recording.attach(flask_hooks.remove)
         contexts.adopt_current()

@@ -11,6 +11,8 @@ from __future__ import annotations
 import logging
 import threading
 
+from .process import process
+
 logger = logging.getLogger("flask_session_inspector")
 
 
@@ -23,9 +25,14 @@ class Guard:
 
     def __init__(self) -> None:
         self.strict = False
+        self._seen: set[str] = set()
+        self.after_fork()
+        process.begin_anew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Begin to count anew, with a lock that nobody holds."""
         self.errors = 0
         self._lock = threading.Lock()
-        self._seen: set[str] = set()
 
     def report(self, where: str) -> None:
         """Take note of the exception being handled; call it in ``except``.

@@ -75,6 +75,11 @@ class Inspection:
         self._settle = settle
         self._random_token = secrets.token_hex(16)
         self._internal_errors_before = internal_errors()
+        process.begin_anew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Count only what happens in the new process."""
+        self._internal_errors_before = 0
 
     @property
     def paused(self) -> bool:
@@ -111,12 +116,13 @@ class Inspection:
         self._settle(self.recording)
         in_flight = len(self.recording.live)
         store = self._store.counters()
+        lost = store.lost + self.recording.lost
         return Counters(
-            started=in_flight + store.stored + store.lost,
+            started=in_flight + store.stored + lost,
             in_flight=in_flight,
             stored=store.stored,
             dropped=0,  # Nothing queues in front of a store in memory.
-            lost=store.lost,
+            lost=lost,
             unreadable=store.unreadable,
             internal_errors=internal_errors() - self._internal_errors_before,
             evicted=store.evicted,

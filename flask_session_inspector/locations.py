@@ -104,7 +104,9 @@ class LocationFinder:
     def _is_own(self, file: str, frame: types.FrameType) -> bool:
         if file.startswith("<"):
             return False
-        if frame.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES:
+        # Code that was given to exec() may have any name, or none.
+        module = str(frame.f_globals.get("__name__"))
+        if module.partition(".")[0] in _LIBRARIES:
             return False
         path = os.path.abspath(file)
         if self._installed_root is not None and path.startswith(self._installed_root):

@@ -10,6 +10,9 @@ MASK = "***"
 
 _CAMEL = re.compile(r"([a-z0-9])([A-Z])")
 _NOT_WORD = re.compile(r"[^a-z0-9]+")
+_WORD = re.compile(r"\w+")
+_FUNCTION = re.compile(r"(\w+)\s*\(")
+_NUMBER = re.compile(r"(?:_\d+)+\Z")
 
 
 class Masker:
@@ -68,13 +71,35 @@ class Masker:
 
         Positional parameters of a raw statement have no names to go by.
         """
-        return any(self.is_sensitive(word) for word in set(re.findall(r"\w+", sql)))
+        return any(self.is_sensitive(word) for word in set(_WORD.findall(sql)))
 
     def parameters(self, values: cabc.Mapping[str, object]) -> dict[str, str]:
         """Render bound values as text, masking those of sensitive names."""
         return {
-            name: MASK if self.is_sensitive(name) else shorten(value)
+            storable(name): MASK
+            if self.is_sensitive(name)
+            else shorten(self._without_secrets(value))
             for name, value in values.items()
+        }
+
+    def without_indirect(
+        self, rendered: dict[str, str], sql: str, *, raw: bool
+    ) -> dict[str, str]:
+        """Mask the values that can be those of a sensitive name all the same.
+
+        The names in a raw statement are chosen freely, and SQLAlchemy names the
+        argument of a function after the function.
+
+        :param raw: The statement was written as text.
+        """
+        if not self.mentions_sensitive(sql):
+            return rendered
+        if raw:
+            return self.hide(rendered)
+        functions = {name.lower() for name in _FUNCTION.findall(sql)}
+        return {
+            name: MASK if _NUMBER.sub("", name).lower() in functions else value
+            for name, value in rendered.items()
         }
 
     @staticmethod
@@ -82,13 +107,32 @@ class Masker:
         """Mask every value."""
         return dict.fromkeys(values, MASK)
 
+    def _without_secrets(self, value: object, depth: int = 10) -> object:
+        """Mask what a value for a JSON column holds under sensitive names."""
+        if not isinstance(value, (dict, list, tuple)):
+            return value
+        if not depth:
+            return MASK
+        if isinstance(value, dict):
+            return {
+                key: MASK
+                if isinstance(key, str) and self.is_sensitive(key)
+                else self._without_secrets(held, depth - 1)
+                for key, held in value.items()
+            }
+        return [self._without_secrets(held, depth - 1) for held in value]
+
 
 def shorten(value: object, most: int = 200) -> str:
     """Render a bound value, cut to a length that a page can show."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         return f"<{len(value)} bytes>"
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except Exception:  # the application's own type, before it is bound
+        text = f"<{type(value).__name__}>"
+    text = text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+    return storable(text)
 
 
 def storable(text: str) -> str:

@@ -38,8 +38,10 @@ class RecordFilter:
         self._path = path
         self._status = None if status is None else str(status).lower()
         self._serial: int | None = None
-        if finding is not None and not _CODE.fullmatch(finding):
+        if finding is not None and not _is(_CODE, finding):
             raise ValueError(f"finding must be a code such as FSI101, not {finding!r}.")
+        if path is not None and not isinstance(path, str):
+            raise ValueError(f"path must be text, not {path!r}.")
         if self._status is not None and not _STATUS.fullmatch(self._status):
             raise ValueError(
                 f"status must be an HTTP status such as 404 or 5xx, not {status!r}."
@@ -73,6 +75,10 @@ class RecordFilter:
         return status == wanted or (wanted.endswith("xx") and status[0] == wanted[0])
 
 
+def _is(pattern: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
 def checked_limit(limit: int) -> int:
     """Return a limit that is one.
 
@@ -96,10 +102,10 @@ def place_of(name: str, value: str, store: Store) -> int | None:
         process was restarted.
     :raises ValueError: It is neither, or names a request that is not retained.
     """
-    cursor = _CURSOR.fullmatch(value)
+    cursor = _CURSOR.fullmatch(value) if isinstance(value, str) else None
     if cursor is not None:
         return int(cursor[2]) if cursor[1] == store.epoch else None
-    if not _RECORD_ID.fullmatch(value):
+    if not _is(_RECORD_ID, value):
         raise ValueError(f"{name} must be a cursor or a request id, not {value!r}.")
     place = store.place(value)
     if place is None:

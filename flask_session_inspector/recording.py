@@ -41,6 +41,7 @@ class Recording:
     :param masker: Masks the names of captured parameters.
     :ivar paused: Whether new records are begun.
     :ivar live: The scopes that have begun and not ended.
+    :ivar lost: How many ended records could not be handed over.
     :ivar abandoned: Frames whose app context was collected without a pop.
     :ivar own_blueprints: The blueprints whose requests are not recorded.
     :ivar watched: Further proxies by name.
@@ -66,13 +67,14 @@ class Recording:
         self._registries: tuple[KnownRegistry, ...] = ()
         self._remove_hooks: Wiring | None = None
         self._looking_around = True
-        self._wiring_lock = threading.RLock()
         self.after_fork()
         process.begin_anew_after_fork(self)
 
     def after_fork(self) -> None:
-        """Leave to the parent process what it has begun."""
+        """Leave to the parent process what it has begun, and its lock."""
+        self._wiring_lock = threading.RLock()
         self.live: dict[int, Scope] = {}
+        self.lost = 0
         self.abandoned.clear()
 
     @property
@@ -143,13 +145,18 @@ class Recording:
         Comes again for a record that went on after its end, as a streamed
         response does.
         """
-        for transaction in scope.transactions:
-            if transaction.unsettled:
-                transaction.settle()
-        scope.environ = None
-        # Rules come with findings; until a record has one, this keeps none.
-        self._store.put(scope, keep=self.config.keep == "all")
-        self.live.pop(scope.id.number, None)
+        try:
+            for transaction in scope.transactions:
+                if transaction.unsettled:
+                    transaction.settle()
+            scope.environ = None
+            # Rules come with findings; until a record has one, this keeps none.
+            self._store.put(scope, keep=self.config.keep == "all")
+        except BaseException:
+            self.lost += not scope.handed_over
+            raise
+        finally:
+            self.live.pop(scope.id.number, None)
 
     def is_recorded(self, incoming: flask.Request) -> bool:
         """Say whether a request is to be recorded."""

@@ -12,6 +12,8 @@ from sqlalchemy.orm import scoped_session
 if t.TYPE_CHECKING:
     import flask
 
+    from .recorder import SessionFacts
+
 
 class KnownRegistry:
     """A proxy, and its registry, by name.
@@ -46,6 +48,23 @@ class KnownRegistry:
             held = self._registry.registry.get(key)
         return None if held is None else t.cast(Session, synchronous(held))
 
+    def name_session(self, facts: SessionFacts, key: object) -> None:
+        """Take note that a session is this registry's, if it is nobody's yet.
+
+        :param key: The key under which it is held.
+        """
+        if facts.registry is None:
+            facts.origin = "registry"
+            facts.registry = self.name
+            facts.proxy_id = id(self.proxy)
+            facts.scope_key = key_text(key)
+
+
+def key_text(key: object) -> str:
+    """Render a scope key; an integer is most likely an ``id()``."""
+    text = hex(key) if isinstance(key, int) else repr(key)
+    return text if len(text) <= 100 else f"{text[:99]}…"
+
 
 def synchronous(session: t.Any) -> t.Any:
     """Return the :class:`Session` inside an ``AsyncSession``, else the object."""
@@ -60,17 +79,24 @@ def is_proxy(candidate: object) -> bool:
     return asyncio is not None and isinstance(candidate, asyncio.async_scoped_session)
 
 
-def sessions_kept_in(namespace: dict[str, t.Any]) -> t.Iterator[Session]:
+# What Flask-SQLAlchemy-Lite's factories made. An ``async_sessionmaker`` leaves no
+# trace of itself in what it makes, as a ``sessionmaker`` does.
+_MADE_BY_EXTENSION = frozenset({"_sqlalchemy_sessions", "_sqlalchemy_async_sessions"})
+
+
+def sessions_kept_in(namespace: dict[str, t.Any]) -> t.Iterator[tuple[Session, bool]]:
     """Find the sessions that an application keeps in ``flask.g``.
 
     :param namespace: What is in ``g``. Values are looked at as they are and one
         mapping deep, which is where Flask-SQLAlchemy-Lite has its own.
+    :return: Each one, and whether a factory is known to have made it.
     """
-    for value in list(namespace.values()):
-        for candidate in value.values() if isinstance(value, dict) else (value,):
+    for name, value in list(namespace.items()):
+        values = list(value.values()) if isinstance(value, dict) else (value,)
+        for candidate in values:
             session = _as_session(candidate)
             if session is not None:
-                yield session
+                yield session, name in _MADE_BY_EXTENSION
 
 
 def _as_session(candidate: object) -> Session | None:

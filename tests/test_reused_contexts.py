@@ -20,6 +20,8 @@ from marks import MARKING
 from marks import mark
 from marks import marks
 
+from flask_session_inspector.hooks import visits
+
 REUSES = "RequestContext" in vars(flask.ctx)
 
 
@@ -76,6 +78,7 @@ def test_each_request_has_a_record_as_soon_as_it_ends(
             assert marks(record) == ["one"]
             # Its session is the one of the outer context, which goes on.
             assert record.sessions[0].ended == ("open" if REUSES else "removed")
+            assert visits._current.get(None) is None, "nothing piles up"
         mark(shop.db.session, "outside again")
 
     requests = shop.inspection.requests(path="/one")
@@ -211,8 +214,10 @@ def test_a_request_whose_teardown_raises(shop: Shop) -> None:
         with contextlib.suppress(Exception):
             shop.app.test_client().get("/one?fail=1")
         mark(shop.db.session, "outside")
+        gc.collect()
         shop.app.test_client().get("/two")
-    gc.collect()
+        # The next request shows that the one before is over.
+        assert by_path(shop).keys() == {"/one?fail=1", "/two", "/one"}
 
     assert by_path(shop) == {
         "/one?fail=1": ["one"],

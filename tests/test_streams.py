@@ -111,6 +111,7 @@ def test_a_stream_that_is_closed_before_its_end(shop: Shop) -> None:
 
     (record,) = shop.inspection.requests()
     assert marks(record) == ["view", "1"]
+    assert record.error is None
     assert_complete(record)
     assert shop.inspection.counters.in_flight == 0
 

@@ -17,14 +17,16 @@ from . import sessions
 from . import statements
 
 if t.TYPE_CHECKING:
+    from flask import Flask
+
     from ..recording import Recording
 
 # Reentrant: the collection of an application can run in the middle of this.
 _lock = threading.RLock()
-_users: set[int] = set()
+_users: dict[str, bool] = {}
 
 
-def install(recording: Recording) -> None:
+def install(recording: Recording, app: Flask) -> None:
     """Listen to SQLAlchemy on behalf of one application.
 
     What was installed is removed with :func:`uninstall`, or when the
@@ -32,27 +34,26 @@ def install(recording: Recording) -> None:
     """
     with _lock:
         first = not _users
-        _users.add(id(recording))
-        guard.strict = guard.strict or recording.config.strict
+        _users[recording.environ_key] = recording.config.strict
+        guard.strict = any(_users.values())
         if first:
             sessions.listen()
             connections.listen()
             statements.listen()
-    weakref.finalize(recording, _release, id(recording)).atexit = False
+    weakref.finalize(app, _release, recording.environ_key).atexit = False
 
 
 def uninstall(recording: Recording) -> None:
     """Stop to listen on behalf of one application."""
-    _release(id(recording))
+    _release(recording.environ_key)
 
 
-def _release(user: int) -> None:
+def _release(user: str) -> None:
     with _lock:
-        if user not in _users:
+        if _users.pop(user, None) is None:
             return
-        _users.remove(user)
+        guard.strict = any(_users.values())
         if not _users:
-            guard.strict = False
             statements.remove()
             connections.remove()
             sessions.remove()

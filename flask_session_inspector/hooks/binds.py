@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing as t
+import weakref
 
 from ..masking import MASK
 from ..recorder import Bind
@@ -15,7 +16,9 @@ if t.TYPE_CHECKING:
     from ..recording import Recording
 
 # By pool: an engine with other execution options shares the pool of the first.
-_by_pool: WeakIdentityDict[Pool, Bind] = WeakIdentityDict()
+# Together with the application that calls it so; another may have its own name.
+_by_pool: WeakIdentityDict[Pool, tuple[weakref.ref[Recording], Bind]]
+_by_pool = WeakIdentityDict()
 
 
 def bind_of(engine: Engine, recording: Recording) -> Bind:
@@ -23,11 +26,12 @@ def bind_of(engine: Engine, recording: Recording) -> Bind:
 
     :param recording: Of the application in whose context it is used now.
     """
-    bind = _by_pool.get(engine.pool)
-    if bind is None:
-        name = _name_in_app(engine, recording) or _masked_url(engine, recording)
-        bind = Bind(name, engine.dialect.name in ("mysql", "mariadb"))
-        _by_pool.set(engine.pool, bind)
+    known = _by_pool.get(engine.pool)
+    if known is not None and known[0]() is recording:
+        return known[1]
+    name = _name_in_app(engine, recording) or _masked_url(engine, recording)
+    bind = Bind(name, engine.dialect.name in ("mysql", "mariadb"))
+    _by_pool.set(engine.pool, (weakref.ref(recording), bind))
     return bind
 
 

@@ -23,12 +23,14 @@ def listen() -> None:
     """Install the listeners, on every pool of the process."""
     event.listen(Pool, "checkout", _checkout)
     event.listen(Pool, "checkin", _checkin)
+    event.listen(Pool, "detach", _detach)
 
 
 def remove() -> None:
     """Remove the listeners and what they know."""
     event.remove(Pool, "checkout", _checkout)
     event.remove(Pool, "checkin", _checkin)
+    event.remove(Pool, "detach", _detach)
     loans.forget()
 
 
@@ -38,6 +40,8 @@ def _checkout(
     connection_proxy: PoolProxiedConnection,
 ) -> None:
     try:
+        if loans.loans.get(connection_proxy) is not None:
+            return  # Another listener refused the connection, and got a new one.
         pooled = loans.pooled.get(connection_record)
         if pooled is None:
             pooled = loans.Pooled()
@@ -45,7 +49,7 @@ def _checkout(
         current = current_scope()
         scope = None if current is None else current[1]
         checkout = RawCheckout(scope, pooled.number, perf_counter())
-        loan = [checkout]
+        loan = loans.Loan(connection_proxy, checkout)
         pooled.loans.append(loan)
         loans.loans.set(connection_proxy, loan)
         if scope is not None:
@@ -61,20 +65,33 @@ def _checkin(
         pooled = loans.pooled.get(connection_record)
         if pooled is None or not pooled.loans:
             return
-        now = perf_counter()
-        for part in _returned_loan(pooled):
-            if part.scope is not None and not part.scope.closed:
-                part.returned = now
+        _returned_loan(pooled).end()
+        # Where several share the connection, only one return of it is signalled.
+        for loan in list(pooled.loans):
+            loan.end_without_a_sign(pooled)
     except Exception:
         guard.report("checkin")
 
 
+def _detach(
+    dbapi_connection: DBAPIConnection, connection_record: ConnectionPoolEntry
+) -> None:
+    try:
+        # It never comes back, and the place in the pool is free for another.
+        pooled = loans.pooled.get(connection_record)
+        if pooled is not None and pooled.loans:
+            _returned_loan(pooled)
+    except Exception:
+        guard.report("detach")
+
+
 def _returned_loan(pooled: loans.Pooled) -> loans.Loan:
-    """Take the loan that ends; of several, one of the current record."""
+    """Take the loan that ends; of several, the last one of the current record."""
     open_loans = pooled.loans
     if len(open_loans) > 1:
         current = current_scope()
-        for index, loan in enumerate(open_loans):
-            if current is not None and loan[-1].scope is current[1]:
-                return open_loans.pop(index)
+        for loan in reversed(open_loans):
+            if current is not None and loan.last.scope is current[1]:
+                open_loans.remove(loan)
+                return loan
     return open_loans.pop(0)

@@ -273,8 +273,6 @@ def _parent_in_same_app(frame: Frame) -> Frame | None:
         if parent.recording is frame.recording and parent.parents:
             if parent.visited:
                 parent = visits.seen_from_here(parent)
-                if not parent.parents:
-                    return None
             if isinstance(parent.scope, Unresolved):
                 resolve(parent)
             return parent

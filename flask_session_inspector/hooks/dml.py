@@ -90,9 +90,10 @@ def written_by(
 def is_default(context: t.Any, sql: str) -> bool:
     """Say whether this is a default that is executed before its INSERT.
 
-    SQLAlchemy executes it in the name of the INSERT.
+    SQLAlchemy executes it in the name of the INSERT, which has no text yet.
     """
-    return sql is not context.statement and leading_keyword(sql) == "SELECT"
+    known = getattr(context, "statement", None)
+    return sql is not known and leading_keyword(sql) == "SELECT"
 
 
 def _target(compiled: t.Any) -> t.Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import typing as t
 
 import click
@@ -120,7 +121,7 @@ class FlaskHooks:
             torn_out = exc is not None and not isinstance(exc, Exception)
             if frame.responded or torn_out:
                 if isinstance(frame.scope, Scope):
-                    frame.scope.error = frame.scope.error or _failure(exc, "request")
+                    frame.scope.error = frame.scope.error or _failure(exc, frame.scope)
                     uses.observe_sessions(frame, frame.scope)
                 visits.end(frame)
         except Exception:
@@ -131,9 +132,12 @@ class FlaskHooks:
             current = contexts.tear_down()
             if current is not None:
                 frame, scope = current
+                if exc is None and scope.kind == "cli":
+                    # Click before 8.2 ends a context without saying why.
+                    exc = sys.exc_info()[1]
                 # An exception out of a nested context may still be handled.
                 if frame.owns and scope.error is None:
-                    scope.error = _failure(exc, scope.kind)
+                    scope.error = _failure(exc, scope)
                 uses.observe_sessions(frame, scope)
         except Exception:
             guard.report("teardown_appcontext")
@@ -145,12 +149,13 @@ class FlaskHooks:
             guard.report("appcontext_popped")
 
 
-def _failure(exc: BaseException | None, kind: str) -> str | None:
-    """Name the exception that ended a scope, unless it was a success."""
-    if kind == "request" and isinstance(exc, GeneratorExit):
-        return None  # The client has left a stream.
-    if kind == "cli" and isinstance(exc, SystemExit) and not exc.code:
+def _failure(exc: BaseException | None, scope: Scope) -> str | None:
+    """Name the exception that ended a scope, unless it was no failure."""
+    if isinstance(exc, GeneratorExit) and scope.streamed:
+        return None  # The client has left.
+    if scope.kind == "cli" and isinstance(exc, SystemExit) and not exc.code:
         return None
-    if isinstance(exc, click.exceptions.Exit) and not exc.exit_code:
+    # Whether Click tells of its own kind of exit depends on its release.
+    if exc is None or isinstance(exc, click.exceptions.Exit):
         return None
-    return None if exc is None else type(exc).__name__
+    return type(exc).__name__

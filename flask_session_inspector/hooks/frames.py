@@ -105,11 +105,13 @@ class Frame:
         scope = self.scope
         if not isinstance(scope, Scope):
             return
-        uses.observe_end(self, scope)
-        scope.frames.discard(self)
-        if self.owns or scope.stopped is not None:
-            scope.stopped = perf_counter()
-            self.recording.hand_over(scope)
+        try:
+            uses.observe_end(self, scope)
+        finally:
+            scope.frames.discard(self)
+            if self.owns or scope.stopped is not None:
+                scope.stopped = perf_counter()
+                self.recording.hand_over(scope)
 
 
 frames: WeakIdentityDict[AppContext, Frame] = WeakIdentityDict()

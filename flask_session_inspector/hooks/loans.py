@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import typing as t
+import weakref
+from time import perf_counter
 
 from ..process import process
 from ..recorder import Bind
@@ -15,8 +17,40 @@ if t.TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
     from sqlalchemy.pool import PoolProxiedConnection
 
-# One loan of a connection, as each record it reaches into saw it.
-Loan = list[RawCheckout]
+
+class Loan:
+    """One loan of a connection, as each record it reaches into saw it.
+
+    :ivar parts: The last one is of the record that it was used in last.
+    """
+
+    __slots__ = ("_borrower", "_watched", "parts")
+
+    def __init__(
+        self, connection: PoolProxiedConnection, checkout: RawCheckout
+    ) -> None:
+        self.parts = [checkout]
+        self._borrower = weakref.ref(connection)
+        self._watched = False
+
+    @property
+    def last(self) -> RawCheckout:
+        """The part of the record that it was used in last."""
+        return self.parts[-1]
+
+    def end(self) -> None:
+        """Take note that the connection came back."""
+        now = perf_counter()
+        for part in self.parts:
+            if part.scope is not None and not part.scope.closed:
+                part.returned = now
+
+    def end_without_a_sign(self, pooled: Pooled) -> None:
+        """End when the borrower gives up its proxy of the connection."""
+        connection = self._borrower()
+        if connection is not None and not self._watched:
+            self._watched = True
+            weakref.finalize(connection, pooled.take_back, self).atexit = False
 
 
 class Pooled:
@@ -31,6 +65,12 @@ class Pooled:
     def __init__(self) -> None:
         self.number = next(process.connection_numbers)
         self.loans: list[Loan] = []
+
+    def take_back(self, loan: Loan) -> None:
+        """End a loan, unless it has ended."""
+        if loan in self.loans:
+            self.loans.remove(loan)
+            loan.end()
 
 
 pooled: WeakIdentityDict[ConnectionPoolEntry, Pooled] = WeakIdentityDict()
@@ -50,15 +90,15 @@ def lend_to(serial: int, connection: Connection, bind: Bind) -> None:
     loan = loans.get(connection.connection)
     if loan is not None:
         _loan_of_connection.set(connection, loan)
-        loan[-1].serial = serial
-        loan[-1].bind = bind
+        loan.last.serial = serial
+        loan.last.bind = bind
 
 
 def name_bind(connection: Connection, bind: Bind) -> None:
     """Say which bind a connection without a session belongs to."""
     loan = loans.get(connection.connection)
-    if loan is not None and not loan[-1].bind.name:
-        loan[-1].bind = bind
+    if loan is not None and not loan.last.bind.name:
+        loan.last.bind = bind
 
 
 def take_over(connection_key: int, scope: Scope) -> None:
@@ -66,10 +106,10 @@ def take_over(connection_key: int, scope: Scope) -> None:
     loan = _loan_of_connection.get_id(connection_key)
     if loan is None:
         return
-    begun = loan[-1]
-    checkout = RawCheckout(scope, begun.connection_id, scope.started)
+    begun = loan.last
+    checkout = RawCheckout(scope, begun.connection_id, max(begun.taken, scope.started))
     checkout.bind = begun.bind
     checkout.serial = begun.serial
     scope.add_checkout(checkout)
-    loan[:] = [part for part in loan if part.scope and not part.scope.closed]
-    loan.append(checkout)
+    kept = [part for part in loan.parts if part.scope and not part.scope.closed]
+    loan.parts = [*kept, checkout]

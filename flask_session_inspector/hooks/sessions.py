@@ -52,7 +52,7 @@ def _after_begin(
 ) -> None:
     try:
         facts = uses.facts_of(session)
-        uses.facts_on.set(connection, facts)
+        uses.join(session, facts, connection)
         current = current_scope()
         if current is None:
             return
@@ -106,15 +106,15 @@ def _after_transaction_end(session: Session, transaction: SessionTransaction) ->
         return
     try:
         facts = uses.facts.get(session)
-        if facts is None or not facts.open:
+        if facts is None:
             return
+        if transaction.parent is None:
+            uses.part(session, facts)
         key = id(transaction)
         now = perf_counter()
         for ended in [begun for begun in facts.open if begun.key == key]:
             facts.open.remove(ended)
             ended.end(now)
-            if not ended.nested:
-                uses.facts_on.discard_id(ended.connection_key)
     except Exception:
         guard.report("after_transaction_end")
 

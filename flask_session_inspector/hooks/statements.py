@@ -4,7 +4,9 @@ They sit in the dialect's execute step (``DialectEvents.do_execute`` and its two
 siblings) because a listener on any engine event makes the engine dispatch all
 of them. Such a listener takes the driver's call upon itself when it says that
 it did, so it also has to let every later listener of the same step have its
-say, and to let the driver's errors through untouched.
+say, and to let the driver's errors through untouched. An earlier listener that
+takes the call upon itself is the one case that is not seen: SQLAlchemy asks
+nobody else then, and these events cannot be listened to ahead of others.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ if t.TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import ExecutionContext
 
     from ..recorder import Bind
+    from ..recording import Recording
 
 
 def listen() -> None:
@@ -168,13 +171,16 @@ def _note(
         recording = frame.recording
         connection = context.root_connection
         bind = binds.bind_of(connection.engine, recording)
-        facts = uses.facts_on.get(connection)
+        facts = uses.facts_on(connection)
         if facts is None:
             loans.name_bind(connection, bind)
         elif facts.serial not in scope.sessions:
             session = facts.reference()
             if session is not None:
                 uses.use(frame, scope, session)
+        elif facts.open and facts.open[-1].scope is not scope:
+            # Another request shares the session, and began its transaction.
+            uses.take_over(facts, scope)
         written = None
         rows = None
         if not failed:
@@ -190,7 +196,7 @@ def _note(
                 None if facts is None else facts.serial,
                 recording.locate(sys._getframe(2)),
                 _lazily_loaded(context),
-                recording.render_parameters(context, parameters, sql),
+                _parameters(recording, context, parameters, sql),
             )
         )
         if written is not None:
@@ -198,6 +204,19 @@ def _note(
             _count(_innermost(open_ones, scope, bind), written, index)
     except Exception:
         guard.report("do_execute")
+
+
+def _parameters(
+    recording: Recording, context: t.Any, parameters: t.Any, sql: str
+) -> tuple[dict[str, str], ...] | None:
+    rendered = recording.render_parameters(context, parameters, sql)
+    if not rendered:
+        return rendered
+    compiled = context.compiled
+    raw = compiled is None or getattr(compiled, "isplaintext", False)
+    return tuple(
+        recording.masker.without_indirect(values, sql, raw=raw) for values in rendered
+    )
 
 
 def _innermost(

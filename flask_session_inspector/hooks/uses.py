@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import typing as t
+from time import perf_counter
 
 from sqlalchemy.orm import Session
 from sqlalchemy.orm import sessionmaker
@@ -22,7 +23,9 @@ if t.TYPE_CHECKING:
     from .contexts import Frame
 
 facts: WeakIdentityDict[Session, SessionFacts] = WeakIdentityDict()
-facts_on: WeakIdentityDict[Connection, SessionFacts] = WeakIdentityDict()
+# Several sessions can join one connection; the last one to begin uses it now.
+_facts_on: WeakIdentityDict[Connection, list[SessionFacts]] = WeakIdentityDict()
+_connections_of: WeakIdentityDict[Session, set[int]] = WeakIdentityDict()
 
 # Telling net changes from touched attributes costs microseconds for each object.
 _MOST_COMPARED = 1000
@@ -31,7 +34,8 @@ _MOST_COMPARED = 1000
 def forget() -> None:
     """Forget every session."""
     facts.clear()
-    facts_on.clear()
+    _facts_on.clear()
+    _connections_of.clear()
 
 
 def facts_of(session: Session) -> SessionFacts:
@@ -42,6 +46,35 @@ def facts_of(session: Session) -> SessionFacts:
         known = SessionFacts(session, name, origin)
         facts.set(session, known)
     return known
+
+
+def facts_on(connection: Connection) -> SessionFacts | None:
+    """Return what is known of the session that uses a connection."""
+    joined = _facts_on.get(connection)
+    return joined[-1] if joined else None
+
+
+def join(session: Session, known: SessionFacts, connection: Connection) -> None:
+    """Take note that a session began to use a connection."""
+    joined = _facts_on.get(connection)
+    if joined is None:
+        _facts_on.set(connection, [known])
+    elif known not in joined:
+        joined.append(known)
+    keys = _connections_of.get(session)
+    if keys is None:
+        _connections_of.set(session, {id(connection)})
+    else:
+        keys.add(id(connection))
+
+
+def part(session: Session, known: SessionFacts) -> None:
+    """Take note that a session uses no connection any more."""
+    for key in _connections_of.get(session) or ():
+        joined = _facts_on.get_id(key)
+        if joined is not None and known in joined:
+            joined.remove(known)
+    _connections_of.discard(session)
 
 
 def use(frame: Frame, scope: Scope, session: Session) -> RawSession:
@@ -64,21 +97,25 @@ def meet(frame: Frame, scope: Scope, session: Session) -> RawSession:
     if known.first_record is None:
         known.first_record = scope.id
     if known.open:
-        _take_over(known, scope)
+        take_over(known, scope)
     return used
 
 
-def _take_over(known: SessionFacts, scope: Scope) -> None:
+def take_over(known: SessionFacts, scope: Scope) -> None:
     """Go on with transactions that began in another record."""
+    own = {_identity(begun) for begun in known.open if begun.scope is scope}
     for begun in list(known.open):
         if begun.scope.closed:
             known.open.remove(begun)
+        if _identity(begun) in own:
+            continue
+        own.add(_identity(begun))
         transaction = RawTransaction(
             scope,
             known.serial,
             begun.key,
             begun.connection_key,
-            scope.started,
+            max(begun.began, scope.started),
             begun.nested,
             begun.bind,
         )
@@ -86,6 +123,11 @@ def _take_over(known: SessionFacts, scope: Scope) -> None:
         known.open.append(transaction)
         if not begun.nested:
             loans.take_over(begun.connection_key, scope)
+
+
+def _identity(begun: RawTransaction) -> tuple[int, int]:
+    # A session has one on each bind that it uses.
+    return (begun.key, begun.connection_key)
 
 
 def observe_sessions(frame: Frame, scope: Scope) -> None:
@@ -100,11 +142,16 @@ def observe_sessions(frame: Frame, scope: Scope) -> None:
         frame.keys.append((registry, key))
         session = registry.session(key)
         if session is not None:
-            _see(frame, scope, session)
+            used = _see(frame, scope, session)
+            registry.name_session(used.facts, key)
+            # It may have been used first in a context nested in this one.
+            used.context = frame.index
     context = frame.context()
     if context is not None:
-        for session in sessions_kept_in(vars(context.g)):
-            _see(frame, scope, session)
+        for session, made in sessions_kept_in(vars(context.g)):
+            used = _see(frame, scope, session)
+            if made and used.facts.registry is None:
+                used.facts.origin = "factory"
     for used in list(scope.sessions.values()):
         session = used.facts.reference()
         if session is not None and used.context == frame.index:
@@ -119,7 +166,9 @@ def observe_end(frame: Frame, scope: Scope) -> None:
         session = registry.session(key)
         if session is not None:
             # A teardown function may have made a new one after the removal.
-            held.add(_see(frame, scope, session).facts.serial)
+            known = _see(frame, scope, session).facts
+            registry.name_session(known, key)
+            held.add(known.serial)
     frame.keys = []
     for serial, used in list(scope.sessions.items()):
         if used.context == frame.index:
@@ -130,6 +179,11 @@ def _how_it_ended(used: RawSession, held: bool) -> str:
     session = used.facts.reference()
     if held or (session is not None and _is_in_use(session)):
         return "open"
+    if session is None:
+        # Its connection was rolled back and returned, and nothing said so.
+        for begun in used.facts.open:
+            begun.end(perf_counter())
+        used.facts.open.clear()
     return "closed" if used.facts.registry is None else "removed"
 
 
