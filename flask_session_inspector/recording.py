@@ -59,6 +59,7 @@ class Recording:
         self.abandoned: deque[t.Any] = deque()
         # Ours alone, so that one request can be in the records of two applications.
         self.environ_key = f"flask_session_inspector.{secrets.token_hex(4)}"
+        self.entrance_key = f"{self.environ_key}.entrance"
         self._app = weakref.ref(app)
         self._app_name = app.import_name
         self._store = store

@@ -27,9 +27,9 @@ PARTS = [
     "hooks.contexts.push",
     "hooks.contexts.pop",
     "hooks.contexts.tear_down",
-    "hooks.contexts.begin_request",
+    "hooks.resolving.begin_request",
     "hooks.contexts.current_frame",
-    "hooks.contexts.resolve",
+    "hooks.resolving.resolve",
     "hooks.contexts.finish",
     "hooks.contexts.finish_abandoned",
     "hooks.visits.begin",
@@ -201,7 +201,7 @@ def test_errors_are_counted(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     "part",
     [
-        "hooks.contexts.begin_request",
+        "hooks.resolving.begin_request",
         "hooks.statements.written_by",
         "hooks.sessions.current_scope",
         "hooks.connections.current_scope",

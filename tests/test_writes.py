@@ -290,7 +290,7 @@ def test_rows_that_are_returned_and_never_fetched(written: t.Any) -> None:
 
     # An open cursor would not let SQLite commit, so the inspector must hold none.
     assert written(work) == {"users": 6, "tags": 1}
-    assert not returning.is_pending()
+    assert not returning.pending
 
 
 def test_a_statement_that_fails_wrote_nothing(written: t.Any) -> None:

@@ -1,29 +1,26 @@
-"""Which record an event belongs to.
+"""What is the current app context, as Flask says, and its frame.
 
 Flask's current app context is the only truth: every event asks for it and
-looks up its :class:`Frame`. A frame is resolved to a :class:`~..recorder.Scope`
-late, at the first event or at the teardown, because at ``appcontext_pushed``
-Flask 3.1 does not yet say whether a request will follow.
+looks up its :class:`Frame`. Which record that belongs to is decided late, at
+the first event or at the teardown (see :mod:`.resolving`), because at
+``appcontext_pushed`` Flask 3.1 does not yet say whether a request will follow.
 """
 
 from __future__ import annotations
 
 import typing as t
 
-from flask import has_request_context
 from flask import request
 from flask.globals import app_ctx
 
 from ..recorder import Scope
+from . import resolving
 from . import visits
-from .frames import ANY_REQUEST
 from .frames import UNRESOLVED
-from .frames import Frame as Frame
+from .frames import Frame
 from .frames import Unresolved
 from .frames import frames
 from .frames import innermost
-from .frames import is_pushing
-from .frames import pushed_for
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -42,13 +39,13 @@ def current_frame() -> Frame | None:
     :return: ``None`` outside of any, and in those of an application that is not
         inspected.
     """
-    frame = _frame_of_context()
+    frame = frame_of_context()
     if frame is not None and frame.visited:
         return visits.seen_from_here(frame)
     return frame
 
 
-def _frame_of_context() -> Frame | None:
+def frame_of_context() -> Frame | None:
     try:
         context = _get_app_context()
     except RuntimeError:
@@ -58,8 +55,7 @@ def _frame_of_context() -> Frame | None:
 
 def adopt_current() -> None:
     """Take up the app context in which the inspector is initialised."""
-    if not is_pushing():
-        current_frame()
+    current_frame()
 
 
 def _adopt(context: AppContext) -> Frame | None:
@@ -69,8 +65,6 @@ def _adopt(context: AppContext) -> Frame | None:
     if recording is None or not recording.attached:
         return None
     frame = Frame(context, recording)
-    if not has_request_context():
-        frame.pushed_for = None
     frame.parents.append(innermost.get(None))
     frames.set(context, frame)
     return frame
@@ -84,7 +78,7 @@ def current_scope() -> tuple[Frame, Scope] | None:
         return None
     scope = frame.scope
     if isinstance(scope, Unresolved):
-        scope = resolve(frame)
+        scope = resolving.resolve(frame)
     return None if scope is None else (frame, scope)
 
 
@@ -94,7 +88,6 @@ def push(recording: Recording) -> None:
     frame = frames.get(context)
     if frame is None:
         frame = Frame(context, recording)
-        frame.pushed_for, frame.preserved = pushed_for()
         frames.set(context, frame)
     elif frame.parents:
         visits.expect_stream(frame)
@@ -118,7 +111,6 @@ def _push_again(frame: Frame) -> None:
         frame.scope = UNRESOLVED
         frame.owns = False
         frame.preserved = True
-        frame.pushed_for = None
 
 
 def pop() -> None:
@@ -162,7 +154,7 @@ def tear_down() -> tuple[Frame, Scope] | None:
 
     :return: Its frame and scope, ``None`` where nothing is recorded.
     """
-    frame = _frame_of_context()
+    frame = frame_of_context()
     if frame is None:
         return None
     if innermost.get(None) is not frame:  # Pushed before anybody listened.
@@ -170,8 +162,16 @@ def tear_down() -> tuple[Frame, Scope] | None:
     frame.tearing = True
     scope = frame.scope
     if isinstance(scope, Unresolved):
-        scope = None if frame.preserved else resolve(frame)
+        scope = None if frame.preserved else resolving.resolve(frame)
     return None if scope is None else (frame, scope)
+
+
+def end_request() -> None:
+    """Take note that the current request is torn down, its app context next."""
+    frame = frame_of_context()
+    if frame is None or not isinstance(frame.scope, Unresolved):
+        return
+    resolving.resolve_at_end(frame)
 
 
 def finish_abandoned(recording: Recording) -> None:
@@ -184,110 +184,10 @@ def finish_abandoned(recording: Recording) -> None:
         finish(frame)
 
 
-def resolve(frame: Frame) -> Scope | None:
-    """Find the scope of a frame, or begin one."""
-    environ = current_environ()
-    parent = _parent_in_same_app(frame)
-    key = frame.recording.environ_key
-    scope: Scope | None
-    if parent is not None and _goes_on_in(parent, environ):
-        scope = t.cast("Scope | None", parent.scope)
-        frame.preserved = False
-    elif environ is not None and key in environ and not frame.preserved:
-        scope = environ[key]
-    else:
-        return _begin(frame, "context")
-    frame.scope = scope
-    if scope is not None:
-        frame.join(scope)
-    return scope
-
-
-def _begin(frame: Frame, kind: str) -> Scope | None:
-    frame.scope = scope = frame.recording.begin(kind)
-    if scope is not None:
-        frame.owns = True
-        frame.index = 0
-        scope.frames.add(frame)
-        if has_request_context():
-            incoming = _get_request()
-            if frame.preserved or _is_pushed_for(frame, incoming.environ):
-                take_request(scope, incoming)
-    return scope
-
-
-def _is_pushed_for(frame: Frame, environ: dict[str, t.Any]) -> bool:
-    return frame.pushed_for is ANY_REQUEST or frame.pushed_for is environ
-
-
-def begin_request(frame: Frame) -> None:
-    """Take note that a request begins in a frame."""
-    recording = frame.recording
-    incoming = _get_request()
-    environ = incoming.environ
-    scope = frame.scope
-    recorded = recording.is_recorded(incoming)
-    if isinstance(scope, Unresolved) and _is_pushed_for(frame, environ):
-        scope = _begin(frame, "request") if recorded else None
-        frame.scope = scope
-    elif isinstance(scope, Scope) and frame.owns and scope.environ is environ:
-        # Its cookie session was read from the database before it was announced.
-        if recorded:
-            scope.kind = "request"
-            take_request(scope, incoming)
-        else:
-            recording.discard(scope)
-            frame.scope = scope = None
-    else:
-        scope = recording.begin("request") if recorded else None
-        if scope is not None:
-            take_request(scope, incoming)
-        visits.begin(frame, incoming, scope)
-    environ[recording.environ_key] = scope
-
-
 def finish(frame: Frame) -> None:
     """End a frame; its scope too, where it began with it."""
     visits.end_all(frame)
     frame.close()
-
-
-def current_environ() -> dict[str, t.Any] | None:
-    """Return the WSGI environment of the current request, if there is one."""
-    return _get_request().environ if has_request_context() else None
-
-
-def take_request(scope: Scope, incoming: t.Any) -> None:
-    """Copy what a record says of its request."""
-    scope.environ = incoming.environ
-    scope.method = incoming.method
-    scope.path = incoming.path
-    scope.query = incoming.query_string
-    scope.endpoint = incoming.endpoint
-    scope.view_args = incoming.view_args
-
-
-def _parent_in_same_app(frame: Frame) -> Frame | None:
-    parent = frame.parents[0] if frame.parents else None
-    while parent is not None and parent is not frame:
-        if parent.recording is frame.recording and parent.parents:
-            if parent.visited:
-                parent = visits.seen_from_here(parent)
-            if isinstance(parent.scope, Unresolved):
-                resolve(parent)
-            return parent
-        parent = parent.parents[0] if parent.parents else None
-    return None
-
-
-def _goes_on_in(parent: Frame, environ: dict[str, t.Any] | None) -> bool:
-    """Say whether a context pushed inside another belongs to its record."""
-    if parent.tearing:
-        return False
-    scope = t.cast("Scope | None", parent.scope)
-    if scope is None:  # Nothing is recorded out there.
-        return environ is None or environ.get(parent.recording.environ_key) is None
-    return environ is None or parent.preserved or scope.environ is environ
 
 
 def forget_app(app: Flask) -> None:

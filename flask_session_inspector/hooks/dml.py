@@ -49,7 +49,7 @@ class Written(t.NamedTuple):
     to_come: returning.RowsToCome | None = None
 
 
-_raw_tables: dict[str, str | None] = {}
+_tables: dict[str, str | None] = {}
 _counted: weakref.WeakKeyDictionary[t.Any, bool] = weakref.WeakKeyDictionary()
 
 
@@ -107,41 +107,46 @@ def _table_name(table: t.Any) -> str:
 
 def _table_of_other(context: t.Any, compiled: t.Any, sql: str) -> str | None:
     """Find the table written by what SQLAlchemy does not know to be DML."""
-    if compiled is None or getattr(compiled, "isplaintext", False):
-        return _raw_table(sql, context.dialect.name in ("mysql", "mariadb"))
+    try:
+        return _tables[sql]
+    except KeyError:
+        pass
+    table = None
     for cte in getattr(compiled, "ctes", None) or ():
         if getattr(cte.element, "is_dml", False):
-            return _table_name(cte.element.table)
+            table = _table_name(cte.element.table)
+    if table is None and _is_text(compiled):
+        table = _raw_table(sql, context.dialect.name in ("mysql", "mariadb"))
+    # An application sends few different statements, each many times.
+    if len(sql) <= 10_000:
+        if len(_tables) >= 1000:
+            _tables.clear()
+        _tables[sql] = table
+    return table
+
+
+def _is_text(compiled: t.Any) -> bool:
+    if compiled is None or getattr(compiled, "isplaintext", False):
+        return True
     # Text with result columns is text all the same.
     statement = getattr(compiled, "statement", None)
     inner = getattr(statement, "element", statement)
-    if inner is not None and inner.__visit_name__ in ("textual_select", "textclause"):
-        return _raw_table(sql, context.dialect.name in ("mysql", "mariadb"))
-    return None
+    return getattr(inner, "__visit_name__", "") in ("textual_select", "textclause")
 
 
 def _raw_table(sql: str, mysql: bool) -> str | None:
     """Return the table that a raw statement writes to."""
-    try:
-        return _raw_tables[sql]
-    except KeyError:
-        pass
-    table = None
     keyword = leading_keyword(sql)
-    if keyword in _KEYWORDS or keyword == "WITH":
-        bare = bare_sql(sql, mysql=mysql).lstrip("( \t\r\n\f")
-        match = _DML.match(bare)
-        if keyword == "WITH":
-            main = main_keyword(bare)
-            match = None if main is None else _DML.match(bare, main.start())
-            if match is None and (inner := _INNER.search(bare)):
-                match = _DML.match(bare, inner.end())
-        table = None if match is None else _unquoted(match["table"])
-    if len(sql) <= 10_000:
-        if len(_raw_tables) >= 1000:
-            _raw_tables.clear()
-        _raw_tables[sql] = table
-    return table
+    if keyword not in _KEYWORDS and keyword != "WITH":
+        return None
+    bare = bare_sql(sql, mysql=mysql).lstrip("( \t\r\n\f")
+    match = _DML.match(bare)
+    if keyword == "WITH":
+        main = main_keyword(bare)
+        match = None if main is None else _DML.match(bare, main.start())
+        if match is None and (inner := _INNER.search(bare)):
+            match = _DML.match(bare, inner.end())
+    return None if match is None else _unquoted(match["table"])
 
 
 def _unquoted(name: str) -> str:

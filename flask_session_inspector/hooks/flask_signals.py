@@ -11,8 +11,10 @@ import flask
 from ..guard import guard
 from ..recorder import Scope
 from . import contexts
+from . import resolving
 from . import uses
 from . import visits
+from .entrance import Entrance
 from .server_timing import add_server_timing
 from .visits import Visit
 
@@ -42,6 +44,8 @@ class FlaskHooks:
         for signal, receiver in self._receivers.items():
             signal.connect(receiver, sender=app)
         app.teardown_appcontext_funcs.append(self._teardown)
+        entrance = Entrance(app.wsgi_app, recording.entrance_key)
+        app.wsgi_app = entrance  # type: ignore[method-assign] # as Flask says
         if recording.config.server_timing:
             app.after_request(add_server_timing)
 
@@ -51,6 +55,10 @@ class FlaskHooks:
             signal.disconnect(receiver, sender=app)
         if self._teardown in app.teardown_appcontext_funcs:
             app.teardown_appcontext_funcs.remove(self._teardown)
+        # Beneath another middleware it stays, and notes what nobody reads.
+        entrance: object = app.wsgi_app
+        if isinstance(entrance, Entrance) and entrance.belongs_to(self._recording):
+            app.wsgi_app = entrance.wsgi_app  # type: ignore[method-assign]
         if self._recording.config.server_timing:
             app.after_request_funcs[None].remove(add_server_timing)
         contexts.forget_app(app)
@@ -78,7 +86,7 @@ class FlaskHooks:
             self._recording.look_no_further()
             frame = contexts.current_frame()
             if frame is not None:
-                contexts.begin_request(frame)
+                resolving.begin_request(frame)
         except Exception:
             guard.report("request_started")
 
@@ -113,6 +121,7 @@ class FlaskHooks:
         self, app: flask.Flask, exc: BaseException | None = None, **_: t.Any
     ) -> None:
         try:
+            contexts.end_request()
             frame = contexts.current_frame()
             # What was pushed for the request says so itself when it ends; a copied
             # request context that ends within the view comes here, too.

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-import types
 import typing as t
 import weakref
 from contextvars import ContextVar
 from time import perf_counter
 
-import flask.ctx
 from flask.ctx import AppContext
 
 from ..recorder import Scope
@@ -28,22 +25,12 @@ class Unresolved:
 
 UNRESOLVED = Unresolved()
 
-# What pushed a context: the request that is about to begin in it.
-ANY_REQUEST = object()
-
-_FLASK_FILE = AppContext.push.__code__.co_filename
-# Flask 3.2 merges the two contexts, and every request pushes its own.
-_CONTEXTS_ARE_MERGED = "RequestContext" not in vars(flask.ctx)
-
 
 class Frame:
     """One app context, and the scope that its events belong to.
 
     :ivar parents: The frame that was current before each push of the context
         that was not popped yet; empty when the context is not pushed.
-    :ivar pushed_for: Whose request may begin in it: ``ANY_REQUEST`` if a request
-        pushed it, a WSGI environment if the request context of that one did
-        outside of a server, ``None`` if the application did by hand.
     :ivar scope: ``None`` where nothing is recorded.
     :ivar index: The index of the context within its scope.
     :ivar owns: Whether the scope began with this frame, and so ends with it.
@@ -63,7 +50,6 @@ class Frame:
         "owns",
         "parents",
         "preserved",
-        "pushed_for",
         "recording",
         "scope",
         "streams",
@@ -76,7 +62,6 @@ class Frame:
         self.context = weakref.ref(context, self._collected)
         self.recording = recording
         self.parents: list[Frame | None] = []
-        self.pushed_for: object = ANY_REQUEST
         self.scope: Scope | Unresolved | None = UNRESOLVED
         self.index = 0
         self.owns = False
@@ -116,57 +101,3 @@ class Frame:
 
 frames: WeakIdentityDict[AppContext, Frame] = WeakIdentityDict()
 innermost: ContextVar[Frame | None] = ContextVar("flask_session_inspector.frame")
-
-
-def pushed_for() -> tuple[object, bool]:
-    """Tell which request pushes an app context, from within that push.
-
-    Before Flask 3.2 nothing but the call itself tells a request that pushes an
-    app context from one that will find it there.
-
-    :return: See :attr:`Frame.pushed_for`; and whether it is the test client
-        which pushes the contexts of an ended request again.
-    """
-    if _CONTEXTS_ARE_MERGED:
-        return ANY_REQUEST, False
-    push = _calling(sys._getframe(1), "push", 8)
-    if push is None:
-        return ANY_REQUEST, False
-    request_push = _calling(push.f_back, "push", 2)
-    if request_push is None:
-        return None, False
-    enter = _calling(request_push.f_back, "__enter__", 1)
-    if enter is None:
-        return ANY_REQUEST, False
-    environ = request_push.f_locals["self"].request.environ
-    return environ, _is_test_client(enter.f_back)
-
-
-def is_pushing() -> bool:
-    """Tell whether an app context is being pushed, which will be announced."""
-    return _calling(sys._getframe(1), "push", sys.getrecursionlimit()) is not None
-
-
-def _is_test_client(frame: types.FrameType | None) -> bool:
-    # Through an ExitStack.
-    for _ in range(3):
-        if frame is None:
-            return False
-        if frame.f_globals.get("__name__") == "flask.testing":
-            return True
-        frame = frame.f_back
-    return False
-
-
-def _calling(
-    frame: types.FrameType | None, name: str, steps: int
-) -> types.FrameType | None:
-    """Find a method of Flask's contexts among the next calls outwards."""
-    for _ in range(steps):
-        if frame is None:
-            return None
-        code = frame.f_code
-        if code.co_name == name and code.co_filename == _FLASK_FILE:
-            return frame
-        frame = frame.f_back
-    return None

@@ -13,7 +13,9 @@ import typing as t
 import weakref
 
 _NEEDED = re.compile(r"\bRETURNING\b|\A\W*WITH\b|\A\s*(?:--|/\*)", re.IGNORECASE)
-_needed: dict[str, bool] = {}
+
+# Whether the changes before a statement matter, as far as that is known.
+needed: dict[str, bool] = {}
 
 
 class Changes(t.NamedTuple):
@@ -41,7 +43,7 @@ class RowsToCome:
         self._cursor: t.Any = context.cursor
         self._rows = -1
         self._context = weakref.ref(context, self._over)
-        _pending.append(self)
+        pending.append(self)
 
     @property
     def rowcount(self) -> int:
@@ -69,7 +71,7 @@ class RowsToCome:
         """Look no further."""
         self._cursor = None
         with contextlib.suppress(ValueError):
-            _pending.remove(self)
+            pending.remove(self)
 
     def _over(self, reference: object) -> None:
         # SQLite completes the statement, and counts, once its last cursor is
@@ -80,7 +82,8 @@ class RowsToCome:
             self.forget()
 
 
-_pending: list[RowsToCome] = []
+# The rows of these are to come.
+pending: list[RowsToCome] = []
 
 
 def look(context: t.Any) -> None:
@@ -89,14 +92,9 @@ def look(context: t.Any) -> None:
     :param context: SQLAlchemy's execution context of that statement.
     """
     connection = context.root_connection.connection.driver_connection
-    for rows in list(_pending):
+    for rows in list(pending):
         if rows.is_on(connection):
             rows.look()
-
-
-def is_pending() -> bool:
-    """Say whether the rows of some statement are to come."""
-    return bool(_pending)
 
 
 def changes_before(context: t.Any, sql: str) -> Changes | None:
@@ -104,14 +102,14 @@ def changes_before(context: t.Any, sql: str) -> Changes | None:
 
     :param context: SQLAlchemy's execution context of a statement on SQLite.
     """
-    needed = _needed.get(sql)
-    if needed is None:
-        needed = _NEEDED.search(sql) is not None
-        if len(_needed) >= 1000:
-            _needed.clear()
+    matter = needed.get(sql)
+    if matter is None:
+        matter = _NEEDED.search(sql) is not None
+        if len(needed) >= 1000:
+            needed.clear()
         if len(sql) <= 10_000:
-            _needed[sql] = needed
-    if not needed:
+            needed[sql] = matter
+    if not matter:
         return None
     connection = context.root_connection.connection.driver_connection
     total = getattr(connection, "total_changes", None)

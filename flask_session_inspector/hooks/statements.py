@@ -27,11 +27,13 @@ from . import binds
 from . import loans
 from . import returning
 from . import uses
-from .contexts import Frame
 from .contexts import current_scope
 from .dml import Written
 from .dml import rows_of
 from .dml import written_by
+from .frames import Frame
+from .returning import needed as changes_needed
+from .returning import pending
 
 if t.TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPICursor
@@ -69,7 +71,9 @@ def _do_execute(
         return False  # SQLAlchemy goes on as if nobody listened.
     dialect = context.dialect
     others = dialect.dispatch.do_execute
-    before = _before(context, statement) if dialect.name == "sqlite" else None
+    before = None
+    if dialect.name == "sqlite" and (pending or changes_needed.get(statement, True)):
+        before = _before(context, statement)
     began = perf_counter()
     try:
         if not _done_by_another(
@@ -134,7 +138,7 @@ _LISTENERS: dict[str, t.Callable[..., bool]] = {
 
 def _before(context: t.Any, sql: str) -> returning.Changes | None:
     try:
-        if returning.is_pending():
+        if pending:
             returning.look(context)
         return returning.changes_before(context, sql)
     except Exception:

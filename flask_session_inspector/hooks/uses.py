@@ -20,7 +20,7 @@ from . import loans
 if t.TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from .contexts import Frame
+    from .frames import Frame
 
 facts: WeakIdentityDict[Session, SessionFacts] = WeakIdentityDict()
 # Several sessions can join one connection; the last one to begin uses it now.

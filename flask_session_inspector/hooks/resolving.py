@@ -1,0 +1,141 @@
+"""Which record an app context belongs to."""
+
+from __future__ import annotations
+
+import typing as t
+
+from flask import has_request_context
+from flask import request
+
+from ..recorder import Scope
+from . import visits
+from .frames import Frame
+from .frames import Unresolved
+
+_get_request = request._get_current_object  # type: ignore[attr-defined] # a proxy
+
+# Set by the test client, and by Werkzeug's debugger, to keep contexts for later.
+_PRESERVED = "werkzeug.debug.preserve_context"
+
+
+def resolve(frame: Frame) -> Scope | None:
+    """Find the scope of a frame, or begin one."""
+    environ = current_environ()
+    parent = _parent_in_same_app(frame)
+    key = frame.recording.environ_key
+    scope: Scope | None
+    if parent is not None and _goes_on_in(parent, environ):
+        scope = t.cast("Scope | None", parent.scope)
+        frame.preserved = False
+    elif environ is not None and key in environ and not _is_preserved(frame, environ):
+        scope = environ[key]
+    else:
+        return _begin(frame, "context")
+    frame.scope = scope
+    if scope is not None:
+        frame.join(scope)
+    return scope
+
+
+def _is_preserved(frame: Frame, environ: dict[str, t.Any]) -> bool:
+    """Say whether a context was pushed for what comes after a request."""
+    scope = environ[frame.recording.environ_key]
+    return frame.preserved or (
+        _PRESERVED in environ
+        and isinstance(scope, Scope)
+        and scope.closed
+        and not scope.streamed
+    )
+
+
+def resolve_at_end(frame: Frame) -> None:
+    """Find the scope of a frame whose request ends without an event before."""
+    environ = _get_request().environ
+    if not _is_pushed_for(frame, environ):
+        return
+    if frame.recording.environ_key in environ and _is_preserved(frame, environ):
+        frame.preserved = True  # And nobody used it.
+    else:
+        resolve(frame)
+
+
+def _begin(frame: Frame, kind: str) -> Scope | None:
+    frame.scope = scope = frame.recording.begin(kind)
+    if scope is not None:
+        frame.owns = True
+        frame.index = 0
+        scope.frames.add(frame)
+        if has_request_context():
+            incoming = _get_request()
+            if frame.preserved or _is_pushed_for(frame, incoming.environ):
+                take_request(scope, incoming)
+    return scope
+
+
+def _is_pushed_for(frame: Frame, environ: dict[str, t.Any]) -> bool:
+    """Say whether a request pushed a context, or found it there."""
+    return environ.get(frame.recording.entrance_key) is not frame
+
+
+def begin_request(frame: Frame) -> None:
+    """Take note that a request begins in a frame."""
+    recording = frame.recording
+    incoming = _get_request()
+    environ = incoming.environ
+    scope = frame.scope
+    recorded = recording.is_recorded(incoming)
+    if isinstance(scope, Unresolved) and _is_pushed_for(frame, environ):
+        scope = _begin(frame, "request") if recorded else None
+        frame.scope = scope
+    elif isinstance(scope, Scope) and frame.owns and scope.environ is environ:
+        # Its cookie session was read from the database before it was announced.
+        if recorded:
+            scope.kind = "request"
+            take_request(scope, incoming)
+        else:
+            recording.discard(scope)
+            frame.scope = scope = None
+    else:
+        scope = recording.begin("request") if recorded else None
+        if scope is not None:
+            take_request(scope, incoming)
+        visits.begin(frame, incoming, scope)
+    environ[recording.environ_key] = scope
+
+
+def current_environ() -> dict[str, t.Any] | None:
+    """Return the WSGI environment of the current request, if there is one."""
+    return _get_request().environ if has_request_context() else None
+
+
+def take_request(scope: Scope, incoming: t.Any) -> None:
+    """Copy what a record says of its request."""
+    scope.environ = incoming.environ
+    scope.method = incoming.method
+    scope.path = incoming.path
+    scope.query = incoming.query_string
+    scope.endpoint = incoming.endpoint
+    scope.view_args = incoming.view_args
+
+
+def _parent_in_same_app(frame: Frame) -> Frame | None:
+    parent = frame.parents[0] if frame.parents else None
+    while parent is not None and parent is not frame:
+        if parent.recording is frame.recording and parent.parents:
+            if parent.visited:
+                parent = visits.seen_from_here(parent)
+            if isinstance(parent.scope, Unresolved):
+                resolve(parent)
+            return parent
+        parent = parent.parents[0] if parent.parents else None
+    return None
+
+
+def _goes_on_in(parent: Frame, environ: dict[str, t.Any] | None) -> bool:
+    """Say whether a context pushed inside another belongs to its record."""
+    if parent.tearing:
+        return False
+    scope = t.cast("Scope | None", parent.scope)
+    if scope is None:  # Nothing is recorded out there.
+        return environ is None or environ.get(parent.recording.environ_key) is None
+    return environ is None or parent.preserved or scope.environ is environ
