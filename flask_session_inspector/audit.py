@@ -66,9 +66,9 @@ def _judge(
             )
         return Holder(where, "scoped_session", "ok", id(held), None, "")
     session = synchronous(held)
-    if isinstance(session, Session):
+    if issubclass(type(session), Session):
         return Holder(where, "Session", "pinned", None, session.hash_key, _PINNED)
-    if isinstance(held, sessionmaker):
+    if issubclass(type(held), sessionmaker):
         return Holder(where, "sessionmaker", "unknown", None, None, _UNKNOWN)
     if proxy_of_extension(held) is not None or hasattr(type(held), "get_session"):
         proxy = proxy_of_extension(held)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import typing as t
-import uuid
 from time import perf_counter
 from urllib.parse import quote
 
@@ -114,9 +113,8 @@ class RecordBuilder:
         path = scope.path
         if path is None:
             return None
-        for name, value in (scope.view_args or {}).items():
-            if value is not None and self._masker.is_sensitive(name):
-                path = _without(path, value)
+        for secret in scope.secrets:
+            path = _without(path, secret)
         if scope.query:
             # Bytes that are not ASCII are shown as they would be sent.
             query = quote(scope.query, safe="%&=+;/?:@!$'()*,-._~[]")
@@ -124,17 +122,16 @@ class RecordBuilder:
         return storable(path)
 
 
-def _without(path: str, value: object) -> str:
-    """Take the value of a URL variable out of a path.
+def _without(path: str, secret: str | None) -> str:
+    """Take the value of a URL variable out of a path, or all of the path.
 
-    A converter may have made something else of what the path says. Its text is
-    asked of plain values only: that of an object of the application could load
-    it from the database.
+    :param secret: Its text. A converter may have made something else of what the
+        path says.
     """
-    plain = isinstance(value, (str, int, float, uuid.UUID))
-    text = str(value) if plain else ""
-    masked = re.sub(re.escape(text), MASK, path, flags=re.I) if text else path
-    return f"/{MASK}" if masked == path and value != "" else masked
+    if secret == "":
+        return path
+    masked = re.sub(re.escape(secret), MASK, path, flags=re.I) if secret else path
+    return f"/{MASK}" if masked == path else masked
 
 
 def _milliseconds(moment: float, origin: float) -> float:

@@ -70,8 +70,12 @@ class SessionInspector:
             return
         for name, registry in self._watched.items():
             recording.watch(name, registry)
+        try:
+            blueprint.register(app)
+        except BaseException:  # Such as Flask's own, after the first request.
+            del app.extensions[EXTENSION]
+            raise
         self._recordings.add(recording)
-        blueprint.register(app)
         recording.wirings.extend(wiring.wirings(inspection, admin))
         hooks.install(recording, app)
         flask_hooks = FlaskHooks(app, recording)

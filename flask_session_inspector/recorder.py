@@ -8,7 +8,6 @@ and only when somebody looks.
 
 from __future__ import annotations
 
-import collections.abc as cabc
 import threading
 import typing as t
 import weakref
@@ -104,6 +103,7 @@ class RawTransaction:
         for cursor, table, index in self.unsettled:
             rows = cursor.rowcount
             self.add_writes(table, rows)
+            cursor.forget()
             if index is not None and rows >= 0:
                 statements = self.scope.statements
                 statements[index] = statements[index]._replace(rows=rows)
@@ -204,6 +204,8 @@ class Scope:
     :ivar stopped: When the app context that it began with was popped, or the
         last one that went on after that.
     :ivar handed_over: Whether the store has had it before.
+    :ivar secrets: The URL variables that are sensitive by name; ``None`` for one
+        that is not plain text or a number.
     :ivar limit: How many statements, transactions and checkouts it keeps each.
     """
 
@@ -226,6 +228,7 @@ class Scope:
         "pid",
         "query",
         "reused_context",
+        "secrets",
         "sessions",
         "started",
         "started_at",
@@ -236,7 +239,6 @@ class Scope:
         "streamed",
         "thread",
         "transactions",
-        "view_args",
     )
 
     def __init__(self, app_name: str, kind: str, limit: int) -> None:
@@ -252,7 +254,7 @@ class Scope:
         self.method: str | None = None
         self.path: str | None = None
         self.query: bytes = b""
-        self.view_args: cabc.Mapping[str, t.Any] | None = None
+        self.secrets: tuple[str | None, ...] = ()
         self.endpoint: str | None = None
         self.status: int | None = None
         self.error: str | None = None

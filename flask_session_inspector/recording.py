@@ -7,6 +7,7 @@ import secrets
 import threading
 import types
 import typing as t
+import uuid
 import weakref
 from collections import deque
 
@@ -29,6 +30,8 @@ from .stores import Store
 
 if t.TYPE_CHECKING:
     from sqlalchemy.orm import Session
+
+_PLAIN = (str, int, float, uuid.UUID)
 
 # Joins, or leaves, a part of the application.
 Wiring = t.Callable[[flask.Flask], None]
@@ -173,6 +176,18 @@ class Recording:
             return False
         return config.sample_rate >= 1 or random.random() < config.sample_rate
 
+    def secrets_in(self, values: t.Mapping[str, t.Any]) -> tuple[str | None, ...]:
+        """Return the URL variables that are sensitive by name.
+
+        :return: Their text; ``None`` for one that a converter made something of
+            which only the application could put into words.
+        """
+        return tuple(
+            str(value) if type(value) in _PLAIN else None
+            for name, value in values.items()
+            if value is not None and self.masker.is_sensitive(name)
+        )
+
     def watch(self, name: str, registry: t.Any) -> None:
         """Know a further proxy by name."""
         self.watched[name] = registry
@@ -208,10 +223,7 @@ class Recording:
             except Exception:
                 continue
             if registry.session(key) is session:
-                facts.origin = "registry"
-                facts.registry = registry.name
-                facts.proxy_id = id(registry.proxy)
-                facts.scope_key = _key_text(key)
+                registry.name_session(facts, key)
 
     def locate(self, frame: types.FrameType | None) -> RawLocation | None:
         """Find the application's line, if that is configured."""
@@ -241,12 +253,6 @@ class Recording:
         if self.masker.mentions_sensitive(sql):
             return self.masker.hide(named)
         return self.masker.parameters(named)
-
-
-def _key_text(key: object) -> str:
-    # Flask-SQLAlchemy's key is an id(), which is read as an address.
-    text = hex(key) if isinstance(key, int) else repr(key)
-    return text if len(text) <= 100 else f"{text[:99]}…"
 
 
 def internal_errors() -> int:

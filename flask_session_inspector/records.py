@@ -102,7 +102,8 @@ class SessionRecord(msgspec.Struct, frozen=True):
     :param registry: The name of that proxy, such as ``"db.session"``.
     :param proxy_id: The ``id()`` of that proxy, which lives as long as the app.
     :param scope_key: The key under which the registry keeps the session. For
-        Flask-SQLAlchemy that is the ``id()`` of the app context.
+        Flask-SQLAlchemy that is the ``id()`` of the app context. A text is shown
+        as a digest, since it can be a secret; an object by its type and ``id()``.
     :param context: The index, from 0, of the app context it was first used in.
     :param first_request_id: The record in which it was first used at all.
     :param first_use: The line that used it first in this record; ``None``

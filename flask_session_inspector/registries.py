@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import threading
 import typing as t
@@ -61,22 +62,36 @@ class KnownRegistry:
 
 
 def key_text(key: object) -> str:
-    """Render a scope key; an integer is most likely an ``id()``."""
-    text = hex(key) if isinstance(key, int) else repr(key)
-    return text if len(text) <= 100 else f"{text[:99]}…"
+    """Render a scope key, without asking an object of the application.
+
+    Its ``repr()`` could load it from the database. An integer is most likely an
+    ``id()``. A text may be a secret, such as a token: what counts is whether two
+    keys are the same.
+    """
+    kind = type(key)
+    if kind is int:
+        return hex(t.cast(int, key))
+    if kind is str:
+        digest = hashlib.sha256(t.cast(str, key).encode("utf-8", "surrogatepass"))
+        return f"<str {digest.hexdigest()[:8]}>"
+    return repr(key) if key is None else f"<{kind.__name__} at {id(key):#x}>"
 
 
 def synchronous(session: t.Any) -> t.Any:
     """Return the :class:`Session` inside an ``AsyncSession``, else the object."""
-    return getattr(session, "sync_session", session)
+    return _as_session(session) or session
 
 
 def is_proxy(candidate: object) -> bool:
     """Say whether an object is a ``scoped_session``, for asyncio or not."""
-    if isinstance(candidate, scoped_session):
+    # By its type: isinstance() asks a lazy object, such as a LocalProxy, what it
+    # stands for, which can load it from the database.
+    if issubclass(type(candidate), scoped_session):
         return True
     asyncio = sys.modules.get("sqlalchemy.ext.asyncio")
-    return asyncio is not None and isinstance(candidate, asyncio.async_scoped_session)
+    return asyncio is not None and issubclass(
+        type(candidate), asyncio.async_scoped_session
+    )
 
 
 # What Flask-SQLAlchemy-Lite's factories made. An ``async_sessionmaker`` leaves no
@@ -87,24 +102,25 @@ _MADE_BY_EXTENSION = frozenset({"_sqlalchemy_sessions", "_sqlalchemy_async_sessi
 def sessions_kept_in(namespace: dict[str, t.Any]) -> t.Iterator[tuple[Session, bool]]:
     """Find the sessions that an application keeps in ``flask.g``.
 
-    :param namespace: What is in ``g``. Values are looked at as they are and one
-        mapping deep, which is where Flask-SQLAlchemy-Lite has its own.
+    :param namespace: What is in ``g``. Values are looked at as they are;
+        Flask-SQLAlchemy-Lite has its own one mapping deep.
     :return: Each one, and whether a factory is known to have made it.
     """
     for name, value in list(namespace.items()):
-        values = list(value.values()) if isinstance(value, dict) else (value,)
-        for candidate in values:
+        of_extension = name in _MADE_BY_EXTENSION and type(value) is dict
+        for candidate in list(value.values()) if of_extension else (value,):
             session = _as_session(candidate)
             if session is not None:
-                yield session, name in _MADE_BY_EXTENSION
+                yield session, of_extension
 
 
 def _as_session(candidate: object) -> Session | None:
-    if isinstance(candidate, Session):
-        return candidate
+    kind = type(candidate)  # See is_proxy().
+    if issubclass(kind, Session):
+        return t.cast(Session, candidate)
     asyncio = sys.modules.get("sqlalchemy.ext.asyncio")
-    if asyncio is not None and isinstance(candidate, asyncio.AsyncSession):
-        return t.cast(Session, candidate.sync_session)
+    if asyncio is not None and issubclass(kind, asyncio.AsyncSession):
+        return t.cast(Session, t.cast(t.Any, candidate).sync_session)
     return None
 
 

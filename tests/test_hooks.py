@@ -83,7 +83,7 @@ def flask_signals(app: flask.Flask) -> list[str]:
 
 def traces_in(app: flask.Flask) -> list[object]:
     """Return every function of ours that an application would call."""
-    functions = [*app.teardown_appcontext_funcs]
+    functions: list[t.Any] = [*app.teardown_appcontext_funcs, app.wsgi_app]
     for table in (
         app.before_request_funcs,
         app.after_request_funcs,
@@ -133,7 +133,7 @@ def test_what_is_installed(make_app: Make, engine: sa.Engine) -> None:
     assert sqlalchemy_events(engine) == SQLALCHEMY_EVENTS
     assert sqlalchemy_events(later) == SQLALCHEMY_EVENTS
     assert flask_signals(app) == FLASK_SIGNALS
-    assert len(traces_in(app)) == 2
+    assert len(traces_in(app)) == 3, "teardown, WSGI application, Server-Timing"
     assert flask_signals(other) == []
     assert traces_in(other) == []
     later.dispose()
@@ -243,7 +243,7 @@ def test_teardown_functions_that_come_later_run_after_ours(make_app: Make) -> No
         app.test_client().get("/")
 
     assert order == ["ours", "theirs"]
-    assert len(traces_in(app)) == 1
+    assert len(traces_in(app)) == 2, "teardown, WSGI application"
     (record,) = app.extensions["session_inspector"].requests()
     # It saw the session that Flask-SQLAlchemy then removed.
     (session,) = record.sessions

@@ -228,6 +228,30 @@ def test_a_request_whose_teardown_raises(shop: Shop) -> None:
     assert shop.inspection.counters.in_flight == 0
 
 
+@pytest.mark.skipif(not REUSES, reason="no context is reused")
+def test_a_request_without_an_end_in_a_context_that_nobody_pops(shop: Shop) -> None:
+    @shop.app.teardown_request
+    def fail(exc: BaseException | None) -> None:
+        raise LookupError("in the teardown")
+
+    def forget() -> None:
+        shop.app.app_context().push()
+        mark(shop.db.session, "outside")
+        with contextlib.suppress(LookupError):
+            shop.app.test_client().get("/one")
+
+    _, _, before = shop.inspection.cursor.partition(".")
+    contextvars.copy_context().run(forget)
+    gc.collect()
+
+    assert by_path(shop) == {"/one": ["one"], None: ["outside"]}
+    _, _, after = shop.inspection.cursor.partition(".")
+    assert int(after) == int(before) + 2, "each was stored once"
+    # What nobody removed.
+    for session in shop.db.session.registry.registry.values():
+        session.close()
+
+
 def test_excluded_requests_leave_no_trace(make_shop: t.Callable[..., Shop]) -> None:
     shop = make_shop(SESSION_INSPECTOR_EXCLUDE=["/hidden"], **MARKING)
     shop.view(lambda: mark(shop.db.session, "hidden") or "done", "/hidden")

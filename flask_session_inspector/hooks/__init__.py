@@ -11,6 +11,7 @@ import typing as t
 import weakref
 
 from ..guard import guard
+from ..process import process
 from . import binds
 from . import connections
 from . import sessions
@@ -21,8 +22,19 @@ if t.TYPE_CHECKING:
 
     from ..recording import Recording
 
-# Reentrant: the collection of an application can run in the middle of this.
-_lock = threading.RLock()
+
+class _Lock:
+    """Reentrant: an application can be collected in the middle of this."""
+
+    def __init__(self) -> None:
+        self.after_fork()
+        process.begin_anew_after_fork(self)
+
+    def after_fork(self) -> None:
+        self.held = threading.RLock()
+
+
+_lock = _Lock()
 _users: dict[str, bool] = {}
 
 
@@ -32,7 +44,7 @@ def install(recording: Recording, app: Flask) -> None:
     What was installed is removed with :func:`uninstall`, or when the
     application is collected.
     """
-    with _lock:
+    with _lock.held:
         first = not _users
         _users[recording.environ_key] = recording.config.strict
         guard.strict = any(_users.values())
@@ -49,7 +61,7 @@ def uninstall(recording: Recording) -> None:
 
 
 def _release(user: str) -> None:
-    with _lock:
+    with _lock.held:
         if _users.pop(user, None) is None:
             return
         guard.strict = any(_users.values())

@@ -76,7 +76,7 @@ class FlaskHooks:
         # Teardown functions run in reverse order. Ours must look at a session
         # before Flask-SQLAlchemy, which may be initialised later, removes it.
         functions = app.teardown_appcontext_funcs
-        if functions[-1] != self._teardown:
+        if not functions or functions[-1] != self._teardown:
             # A list of its own: another thread may go through the old one.
             others = [function for function in functions if function != self._teardown]
             app.teardown_appcontext_funcs = [*others, self._teardown]

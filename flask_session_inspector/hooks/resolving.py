@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
+from flask import current_app
 from flask import has_request_context
 from flask import request
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.routing import RequestRedirect
 
 from ..recorder import Scope
 from . import visits
 from .frames import Frame
 from .frames import Unresolved
+
+if t.TYPE_CHECKING:
+    from flask import Request
+
+    from ..recording import Recording
 
 _get_request = request._get_current_object  # type: ignore[attr-defined] # a proxy
 
@@ -68,7 +78,7 @@ def _begin(frame: Frame, kind: str) -> Scope | None:
         if has_request_context():
             incoming = _get_request()
             if frame.preserved or _is_pushed_for(frame, incoming.environ):
-                take_request(scope, incoming)
+                take_request(scope, incoming, frame.recording)
     return scope
 
 
@@ -91,14 +101,14 @@ def begin_request(frame: Frame) -> None:
         # Its cookie session was read from the database before it was announced.
         if recorded:
             scope.kind = "request"
-            take_request(scope, incoming)
+            take_request(scope, incoming, frame.recording)
         else:
             recording.discard(scope)
             frame.scope = scope = None
     else:
         scope = recording.begin("request") if recorded else None
         if scope is not None:
-            take_request(scope, incoming)
+            take_request(scope, incoming, frame.recording)
         visits.begin(frame, incoming, scope)
     environ[recording.environ_key] = scope
 
@@ -108,14 +118,36 @@ def current_environ() -> dict[str, t.Any] | None:
     return _get_request().environ if has_request_context() else None
 
 
-def take_request(scope: Scope, incoming: t.Any) -> None:
+def take_request(scope: Scope, incoming: Request, recording: Recording) -> None:
     """Copy what a record says of its request."""
     scope.environ = incoming.environ
     scope.method = incoming.method
     scope.path = incoming.path
     scope.query = incoming.query_string
     scope.endpoint = incoming.endpoint
-    scope.view_args = incoming.view_args
+    # Copied now: a host may take variables out before the view gets them.
+    given = incoming.view_args
+    values = _values_behind(incoming) if given is None else given
+    if values:
+        scope.secrets = recording.secrets_in(values)
+
+
+def _values_behind(incoming: Request) -> t.Mapping[str, t.Any]:
+    """Return the URL variables of a request that was matched and refused.
+
+    It lacks a slash, or has another method than the route takes.
+    """
+    refusal = incoming.routing_exception
+    adapter = None
+    if isinstance(refusal, (RequestRedirect, MethodNotAllowed)):
+        adapter = current_app.create_url_adapter(incoming)
+    if adapter is None:
+        return {}
+    methods = getattr(refusal, "valid_methods", None) or [incoming.method]
+    for path in (incoming.path, f"{incoming.path}/"):
+        with contextlib.suppress(HTTPException):
+            return adapter.match(path_info=path, method=methods[0])[1]
+    return {}
 
 
 def _parent_in_same_app(frame: Frame) -> Frame | None:

@@ -42,12 +42,18 @@ class Visit(Frame):
         super().__init__(context, host.recording)
         self.host = host
         self.outer = _current.get(None)
+        # One that ended elsewhere, in a garbage collection, could not say so here.
+        while self.outer is not None and not self.outer.parents:
+            self.outer = self.outer.outer
         self.request: weakref.ref[Request] | None = None
         self.responded = False
         self.parents.append(host)
         self.scope = None
         host.visited = True
         _current.set(self)
+
+    def _collected(self, reference: object) -> None:
+        """Leave it to the host, which ends its visits."""
 
 
 _current: ContextVar[Visit | None] = ContextVar("flask_session_inspector.visit")

@@ -40,7 +40,9 @@ class MemoryStore:
 
     def _begin(self) -> None:
         self.epoch = process.token
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler, or the finalizer of an object that is freed
+        # here, may end an app context of its own.
+        self._lock = threading.RLock()
         self._entries: dict[str, _Entry] = {}
         self._latest = 0
         self._stored = 0
@@ -52,6 +54,8 @@ class MemoryStore:
 
     def put(self, scope: Scope, *, keep: bool = True) -> None:
         record_id = str(scope.id)
+        # What leaves the ring is freed after the lock: that can run host code.
+        replaced = evicted = None
         with self._lock:
             again = scope.handed_over
             scope.handed_over = True
@@ -62,11 +66,12 @@ class MemoryStore:
                 self._evicted += not again
                 return
             self._latest += 1
-            self._entries.pop(record_id, None)
+            replaced = self._entries.pop(record_id, None)
             self._entries[record_id] = _Entry(self._latest, scope)
             if len(self._entries) > self._capacity:
-                del self._entries[next(iter(self._entries))]
-                self._evicted += 1
+                evicted = self._entries.pop(next(iter(self._entries)), None)
+                self._evicted += evicted is not None
+        del replaced, evicted
 
     def latest(self) -> int:
         return self._latest
@@ -93,8 +98,8 @@ class MemoryStore:
     def clear(self) -> None:
         with self._lock:
             self._latest += 1
-            self._evicted += len(self._entries)
-            self._entries.clear()
+            cleared, self._entries = self._entries, {}
+            self._evicted += len(cleared)
 
     def counters(self) -> StoreCounters:
         with self._lock:
