@@ -24,6 +24,7 @@ PACKAGE = "flask_session_inspector"
 
 # What each hook calls first or last, so that breaking it breaks the hook.
 PARTS = [
+    "hooks.entrance.frame_of_context",
     "hooks.contexts.push",
     "hooks.contexts.pop",
     "hooks.contexts.tear_down",

@@ -66,66 +66,51 @@ def _current() -> tuple[Frame, Scope] | None:
 def _do_execute(
     cursor: DBAPICursor, statement: str, parameters: t.Any, context: ExecutionContext
 ) -> bool:
-    current = _current()
-    if current is None:
-        return False  # SQLAlchemy goes on as if nobody listened.
-    dialect = context.dialect
-    others = dialect.dispatch.do_execute
-    before = None
-    if dialect.name == "sqlite" and (pending or changes_needed.get(statement, True)):
-        before = _before(context, statement)
-    began = perf_counter()
-    try:
-        if not _done_by_another(
-            others, _do_execute, cursor, statement, parameters, context
-        ):
-            dialect.do_execute(cursor, statement, parameters, context)
-    except BaseException:
-        _note(*current, began, cursor, statement, parameters, context, failed=True)
-        raise
-    _note(*current, began, cursor, statement, parameters, context, before)
-    return True
+    arguments = (cursor, statement, parameters, context)
+    return _run("do_execute", _do_execute, parameters, arguments)
 
 
 def _do_executemany(
     cursor: DBAPICursor, statement: str, parameters: t.Any, context: ExecutionContext
 ) -> bool:
-    current = _current()
-    if current is None:
-        return False
-    dialect = context.dialect
-    others = dialect.dispatch.do_executemany
-    began = perf_counter()
-    try:
-        if not _done_by_another(
-            others, _do_executemany, cursor, statement, parameters, context
-        ):
-            dialect.do_executemany(cursor, statement, parameters, context)
-    except BaseException:
-        _note(*current, began, cursor, statement, parameters, context, failed=True)
-        raise
-    _note(*current, began, cursor, statement, parameters, context)
-    return True
+    arguments = (cursor, statement, parameters, context)
+    return _run("do_executemany", _do_executemany, parameters, arguments)
 
 
 def _do_execute_no_params(
     cursor: DBAPICursor, statement: str, context: ExecutionContext
 ) -> bool:
+    arguments = (cursor, statement, context)
+    return _run("do_execute_no_params", _do_execute_no_params, (), arguments)
+
+
+def _run(
+    name: str, own: t.Any, parameters: t.Any, arguments: tuple[t.Any, ...]
+) -> bool:
+    """Let a statement be executed, and note it.
+
+    :param name: The event, and the method of the dialect that does it.
+    :param own: Our listener for the event.
+    :param arguments: What that was called with.
+    :return: Whether it was executed; if not, SQLAlchemy goes on as if nobody
+        listened.
+    """
     current = _current()
     if current is None:
         return False
+    cursor, statement, context = arguments[0], arguments[1], arguments[-1]
     dialect = context.dialect
-    others = dialect.dispatch.do_execute_no_params
+    before = None
+    if dialect.name == "sqlite" and (pending or changes_needed.get(statement, True)):
+        before = _before(context, statement)
     began = perf_counter()
     try:
-        if not _done_by_another(
-            others, _do_execute_no_params, cursor, statement, context
-        ):
-            dialect.do_execute_no_params(cursor, statement, context)
+        if not _done_by_another(getattr(dialect.dispatch, name), own, *arguments):
+            getattr(dialect, name)(*arguments)
     except BaseException:
-        _note(*current, began, cursor, statement, (), context, failed=True)
+        _note(*current, began, cursor, statement, parameters, context, failed=True)
         raise
-    _note(*current, began, cursor, statement, (), context)
+    _note(*current, began, cursor, statement, parameters, context, before)
     return True
 
 
