@@ -20,6 +20,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_session_inspector import Inspection
 from flask_session_inspector import SessionInspector
 from flask_session_inspector import SessionsView
+from flask_session_inspector.guard import guard
 
 PARTS = ("db", "admin", "toolbar", "inspector")
 PERMUTATIONS = list(itertools.permutations(PARTS))
@@ -41,10 +42,10 @@ def app(make_app: t.Callable[..., flask.Flask], tmp_path: pathlib.Path) -> flask
     return app
 
 
-def user_view(db: SQLAlchemy) -> ModelView:
+def user_view(db: SQLAlchemy, **options: str) -> ModelView:
     # Before 2.1, Flask-Admin takes only a session.
     takes_db = importlib.metadata.version("flask-admin") >= "2.1"
-    return ModelView(User, db if takes_db else db.session, endpoint="user")
+    return ModelView(User, db if takes_db else db.session, endpoint="user", **options)
 
 
 def assert_all_there(
@@ -188,3 +189,66 @@ def test_two_admins(app: flask.Flask) -> None:
     page = app.test_client().get("/staff/sessions/")
     assert page.status_code == 200
     assert menu_entries(page.text, "Sessions") == 1
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_the_panels_keep_their_type(app: flask.Flask, kind: type[t.Any]) -> None:
+    listed = kind(["flask_debugtoolbar.panels.timer.TimerDebugPanel"])
+    app.config["DEBUG_TB_PANELS"] = listed
+    DebugToolbarExtension(app)
+    SessionInspector(app)
+    for _ in range(2):
+        with app.app_context():
+            pass
+
+    panels = app.config["DEBUG_TB_PANELS"]
+    assert type(panels) is kind
+    assert panels == kind(
+        [*listed, "flask_session_inspector.toolbar.SessionsPanel"],
+    )
+    assert len(listed) == 1
+
+
+class BrokenAdmin(Admin):  # type: ignore[misc]
+    def add_view(self, view: t.Any) -> None:
+        if isinstance(view, SessionsView):
+            raise LookupError("no more views")
+        super().add_view(view)
+
+
+def test_one_broken_part_does_not_keep_the_others_away(
+    app: flask.Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.config["SESSION_INSPECTOR_STRICT"] = False
+    before = guard.errors
+    db = SQLAlchemy(app, model_class=Base)
+    BrokenAdmin(app, endpoint="broken", url="/broken")
+    Admin(app)
+    DebugToolbarExtension(app)
+    SessionInspector(app)
+    with app.app_context():
+        db.create_all()
+
+    client = app.test_client()
+    assert client.get("/").text.count('class="flDebugSessionsPanel"') == 1
+    assert client.get("/admin/sessions/").status_code == 200
+    assert client.get("/broken/").status_code == 200
+    assert guard.errors > before
+    guard.errors = before
+    assert "no more views" in caplog.text
+
+
+def test_a_view_of_the_application_keeps_its_address(app: flask.Flask) -> None:
+    SessionInspector(app)
+    db = SQLAlchemy(app, model_class=Base)
+    DebugToolbarExtension(app)
+    admin = Admin(app)
+    with app.app_context():
+        db.create_all()
+    admin.add_view(user_view(db, url="sessions"))
+
+    client = app.test_client()
+    users = client.get("/admin/sessions/")
+    assert "model-list" in users.text
+    assert users.text.count('href="/admin/sessions/"') == 1
+    assert client.get("/admin/session-inspector/").status_code == 200

@@ -29,6 +29,9 @@ _FAILED = (
 def denial(inspection: Inspection) -> str | None:
     """Apply ``SESSION_INSPECTOR_ACCESS`` to the request being served.
 
+    What a page of another site asks for is refused before: the application may
+    let every origin read its answers.
+
     Without that setting the inspector is open only while the application runs
     in debug mode, and only to ``DEBUG_TB_HOSTS`` where that is set.
 
@@ -36,6 +39,11 @@ def denial(inspection: Inspection) -> str | None:
     :return: ``None`` if it is allowed, else one sentence on how to allow it. An
         error in the callable denies and is logged; nothing is raised.
     """
+    if _is_from_another_site():
+        return (
+            "The session inspector refuses what a page of another site asks for;"
+            " open its page in the browser."
+        )
     access = inspection.config.access
     if access is None:
         return _default_denial()
@@ -56,6 +64,18 @@ def denial(inspection: Inspection) -> str | None:
     return (
         "SESSION_INSPECTOR_ACCESS did not allow this request; it must return True"
         " for those who may see the session inspector."
+    )
+
+
+def _is_from_another_site() -> bool:
+    # A link or a form elsewhere leads here, and that site cannot read the answer.
+    if request.headers.get("Sec-Fetch-Mode") == "navigate":
+        return False
+    if request.headers.get("Sec-Fetch-Site") == "cross-site":
+        return True
+    origin = request.headers.get("Origin")
+    return origin is not None and _host_of(origin) != _without_default_port(
+        request.host
     )
 
 

@@ -14,6 +14,7 @@ from . import api
 from . import fragments
 from .access import denial
 from .domains import EveryDomainBlueprint
+from .wiring import guarded
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -73,7 +74,9 @@ def register(app: Flask) -> None:
     blueprint.mount(app)
     if blueprint.every_domain:
         inspection: Inspection = app.extensions["session_inspector"]
-        inspection.recording.wirings.append(blueprint.cover_domains)
+        inspection.recording.wirings.append(
+            guarded("covering every domain", blueprint.cover_domains)
+        )
 
 
 def _add(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
+
+from ..guard import guard
 
 if t.TYPE_CHECKING:
     import flask
@@ -10,6 +13,25 @@ if t.TYPE_CHECKING:
     from ..inspection import Inspection
 
 PUBLIC_PANEL = "flask_session_inspector.toolbar.SessionsPanel"
+
+
+def guarded(
+    where: str, wire: t.Callable[[flask.Flask], None]
+) -> t.Callable[[flask.Flask], None]:
+    """Keep what fails in one part from the parts that are wired after it.
+
+    :param where: What the log says failed.
+    :param wire: Joins a part of the application.
+    """
+
+    @functools.wraps(wire)
+    def wire_guarded(app: flask.Flask) -> None:
+        try:
+            wire(app)
+        except Exception:
+            guard.report(where)
+
+    return wire_guarded
 
 
 def wirings(
@@ -28,9 +50,15 @@ def wirings(
             from .admin import ensure_page  # Flask-Admin is there
 
             for each in admins:
-                ensure_page(inspection, each)
+                try:
+                    ensure_page(inspection, each, app)
+                except Exception:
+                    guard.report("adding the page to Flask-Admin")
 
-    return [add_page, add_panel]
+    return [
+        guarded("adding the page to Flask-Admin", add_page),
+        guarded("adding the panel to the debug toolbar", add_panel),
+    ]
 
 
 def add_panel(app: flask.Flask) -> None:
@@ -39,4 +67,8 @@ def add_panel(app: flask.Flask) -> None:
         return  # Not initialised yet, or disabled.
     panels = app.config.get("DEBUG_TB_PANELS")
     if panels is not None and PUBLIC_PANEL not in panels:
-        app.config["DEBUG_TB_PANELS"] = (*panels, PUBLIC_PANEL)
+        # The list may be a constant that other applications share.
+        more = [*panels, PUBLIC_PANEL]
+        app.config["DEBUG_TB_PANELS"] = (
+            more if isinstance(panels, list) else tuple(more)
+        )

@@ -7,6 +7,7 @@ import typing as t
 
 import pytest
 from flask import Flask
+from flask import Response
 from flask import abort
 from flask import current_app
 from flask import request
@@ -245,6 +246,57 @@ def test_a_request_cannot_turn_debug_mode_on() -> None:
 
     for query in ("?debug=1", "?SESSION_INSPECTOR_ENABLED=1", "?_debug=true"):
         assert app.test_client().get(API + "counters" + query).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Site": "cross-site"},
+        # Fetch metadata is sent to trustworthy addresses only, such as localhost.
+        {"Origin": "https://elsewhere.example"},
+        {"Origin": "http://localhost:3000", "Sec-Fetch-Site": "same-site"},
+        {"Origin": "null"},
+    ],
+)
+def test_another_site_reads_nothing(headers: dict[str, str]) -> None:
+    app = make_app(SESSION_INSPECTOR_ACCESS=lambda: True)
+
+    # As flask_cors.CORS(app) does.
+    @app.after_request
+    def allow_every_origin(response: Response) -> Response:
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        return response
+
+    client = app.test_client()
+    client.get("/")
+    inspection = app.extensions["session_inspector"]
+    sent = {"X-Session-Inspector-Token": inspection.token, **headers}
+
+    assert "another site" in reason(app, headers=headers)
+    for _, path, method in own_rules(app):
+        assert client.open(path, method=method, headers=sent).status_code == 403
+    assert inspection.counters.retained == 1
+    with client.get(
+        "/_session_inspector/static/inspector.js", headers=headers
+    ) as response:
+        assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
+        {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"},
+        {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"},
+        {"Origin": "http://localhost"},
+        {"Origin": "https://LOCALHOST:443"},
+        {"Referer": "http://elsewhere.example/"},
+    ],
+)
+def test_links_and_our_own_pages_read(headers: dict[str, str]) -> None:
+    assert status(make_app(), headers=headers) == 200
 
 
 @pytest.fixture

@@ -67,6 +67,10 @@ def engine() -> cabc.Iterator[sa.Engine]:
     made.dispose()
 
 
+def admit() -> bool:
+    return "key" in flask.request.args
+
+
 class TestList:
     def test_empty(self, make_shop: MakeShop) -> None:
         shop = inspected(make_shop)
@@ -352,6 +356,21 @@ class TestAccess:
         shop.app.debug = False
         assert "debug" in page(shop.app.test_client(), LIST, 403)
 
+    def test_not_to_be_read_from_another_site(self, make_shop: MakeShop) -> None:
+        shop = inspected(make_shop)
+        record = shop.get()
+        client = shop.app.test_client()
+        for path in (LIST, f"{LIST}requests/{record.id}"):
+            for headers in (
+                {"Origin": "http://elsewhere.example"},
+                {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"},
+            ):
+                html = page(client, path, 403, headers=headers)
+                assert "another site" in html
+                assert record.sessions[0].label not in html
+            link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+            assert record.sessions[0].label in page(client, path, headers=link)
+
     def test_no_menu_entry_when_denied(self, make_shop: MakeShop) -> None:
         allowed = True
         shop = inspected(make_shop, SESSION_INSPECTOR_ACCESS=lambda: allowed)
@@ -504,6 +523,73 @@ class TestMounting:
         client = shop.app.test_client()
         assert client.get("/admin/visits/").text == "the application's"
         page(client)
+
+    @pytest.mark.parametrize("inspected_first", [True, False])
+    @pytest.mark.parametrize("initialised_first", [True, False])
+    def test_an_application_with_a_view_at_the_same_url(
+        self, make_shop: MakeShop, inspected_first: bool, initialised_first: bool
+    ) -> None:
+        class Visits(BaseView):  # type: ignore[misc]
+            @expose("/", methods=("GET", "POST"))
+            def index(self) -> str:
+                return f"the application's: {flask.url_for('.index')}"
+
+            @expose("/requests/<number>")
+            def request_page(self, number: str) -> str:
+                return f"the application's {number}"
+
+        admin = Admin()
+        shop: Shop = make_shop(SESSION_INSPECTOR_ACCESS=admit)
+        if initialised_first:
+            admin.init_app(shop.app)
+        if inspected_first:
+            ensure_page(shop.inspection, admin)
+        admin.add_view(Visits(endpoint="visits", url="sessions"))
+        if not initialised_first:
+            admin.init_app(shop.app)
+        client = shop.app.test_client()
+        for allowed in ("?key", ""):
+            assert client.get(LIST + allowed).text == f"the application's: {LIST}"
+        assert client.post(LIST).text == f"the application's: {LIST}"
+        assert client.get(f"{LIST}requests/5").text == "the application's 5"
+        assert len(shop.inspection.requests()) == 4
+        menu = Markup(client.get("/admin/?key").text).attributes("a", "href")
+        assert menu.count(LIST) == 1
+        elsewhere = "/admin/session-inspector/"
+        html = page(client, f"{elsewhere}?key")
+        assert "<h1>Session inspector</h1>" in html
+        assert f'href="{elsewhere}"' in html
+
+    def test_a_view_added_in_the_context_that_serves_the_request(
+        self, make_shop: MakeShop
+    ) -> None:
+        class Visits(BaseView):  # type: ignore[misc]
+            @expose("/")
+            def index(self) -> str:
+                return "the application's"
+
+        admin = Admin()
+        shop = inspected(make_shop, admin)
+        with shop.app.app_context():
+            admin.add_view(Visits(endpoint="visits", url="/admin/sessions/"))
+            assert shop.app.test_client().get(LIST).text == "the application's"
+
+    @pytest.mark.parametrize("initialised_first", [True, False])
+    def test_a_blueprint_of_the_same_name(
+        self, make_shop: MakeShop, initialised_first: bool
+    ) -> None:
+        admin = Admin()
+        shop: Shop = make_shop()
+        shop.app.debug = True
+        for name in ("session_inspector_page", "session_inspector_page_admin"):
+            shop.app.register_blueprint(flask.Blueprint(name, __name__))
+        if initialised_first:
+            admin.init_app(shop.app)
+        ensure_page(shop.inspection, admin, shop.app)
+        if not initialised_first:
+            admin.init_app(shop.app)
+        page(shop.app.test_client())
+        assert "session_inspector_page" not in shop.inspection.own_blueprints
 
     def test_url_and_script_name(self, make_shop: MakeShop) -> None:
         shop = inspected(make_shop, Admin(url="/backoffice"))
