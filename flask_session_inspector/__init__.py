@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import typing as t
 
 from .extension import SessionInspector
@@ -33,7 +35,6 @@ __all__ = [
     "RequestRecord",
     "SessionInspector",
     "SessionRecord",
-    "SessionsView",
     "StatementRecord",
     "TransactionRecord",
     "Verdict",
@@ -41,10 +42,20 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> t.Any:
-    # Flask-Admin is an extra: only its page needs it.
-    if name == "SessionsView":
-        from .web.admin import SessionsView
+# Flask-Admin is an extra: only its page needs it. A finder may raise, too.
+with contextlib.suppress(ImportError):
+    if importlib.util.find_spec("flask_admin") is not None:
+        __all__ += ["SessionsView"]
 
+
+def __getattr__(name: str) -> t.Any:
+    if name == "SessionsView":
+        try:
+            from .web.admin import SessionsView
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                "SessionsView needs Flask-Admin, which is not installed: install"
+                " Flask-Session-Inspector[admin]."
+            ) from error
         return SessionsView
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

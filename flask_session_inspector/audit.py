@@ -6,12 +6,14 @@ session.
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
+import re
 import typing as t
 
 from sqlalchemy.orm import Session
 from sqlalchemy.orm import sessionmaker
 
+from .masking import storable
 from .records import Holder
 from .registries import admin_views
 from .registries import is_proxy
@@ -43,12 +45,17 @@ def holders(app: flask.Flask, watched: t.Mapping[str, t.Any]) -> list[Holder]:
     if extension is not None:
         found.append(_judge('app.extensions["sqlalchemy"]', extension, extension))
     for name, proxy in watched.items():
-        found.append(_judge(f'watched registry "{name}"', proxy, extension))
+        found.append(_judge(storable(f'watched registry "{name}"'), proxy, extension))
     for view in admin_views(app):
         held = getattr(view, "__dict__", {}).get("session")
         if held is not None:
             found.append(
-                _judge(f'admin view "{view.endpoint}"', held, extension, by_admin=True)
+                _judge(
+                    storable(f'admin view "{view.endpoint}"'),
+                    held,
+                    extension,
+                    by_admin=True,
+                )
             )
     return found
 
@@ -77,11 +84,13 @@ def _judge(
 
 
 def _admin_prefers_db() -> bool:
-    """Say whether the installed Flask-Admin warns about a ``scoped_session``."""
-    name = "flask_admin.contrib.sqla._compat"
+    """Say whether the installed Flask-Admin warns about a ``scoped_session``.
+
+    It does from 2.1 on.
+    """
     try:
-        return importlib.util.find_spec(name) is not None and hasattr(
-            importlib.import_module(name), "_warn_session_deprecation"
-        )
-    except ImportError:
+        version = importlib.metadata.version("flask-admin")
+    except importlib.metadata.PackageNotFoundError:
         return False
+    numbers = [int(number) for number in re.findall("[0-9]+", version)[:2]]
+    return numbers >= [2, 1]

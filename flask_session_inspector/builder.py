@@ -54,7 +54,7 @@ class RecordBuilder:
         return records.RequestRecord(
             id=str(scope.id),
             kind=t.cast(records.Kind, scope.kind),
-            app=scope.app_name,
+            app=storable(scope.app_name),
             pid=scope.pid,
             thread=storable(scope.thread),
             started_at=scope.started_at,
@@ -90,7 +90,7 @@ class RecordBuilder:
             sql=self._shown_sql(raw.sql, raw.bind.mysql),
             kind=statement_kind(raw.sql, mysql=raw.bind.mysql),
             rows=raw.rows,
-            bind=raw.bind.name,
+            bind=storable(raw.bind.name),
             location=_location(raw.location),
             relationship=raw.relationship,
             parameters=raw.parameters,
@@ -115,6 +115,7 @@ class RecordBuilder:
             return None
         for secret in scope.secrets:
             path = _without(path, secret)
+        path = self._masker.path(path)
         if scope.query:
             # Bytes that are not ASCII are shown as they would be sent.
             query = quote(scope.query, safe="%&=+;/?:@!$'()*,-._~[]")
@@ -149,8 +150,8 @@ def _transaction(raw: RawTransaction, origin: float) -> records.TransactionRecor
         ended_ms=None if ended is None else _milliseconds(ended, origin),
         nested=raw.nested,
         outcome=t.cast(records.Outcome, raw.outcome or "open"),
-        bind=raw.bind.name,
-        writes=dict(raw.writes),
+        bind=storable(raw.bind.name),
+        writes={storable(table): rows for table, rows in raw.writes.items()},
     )
 
 
@@ -158,7 +159,7 @@ def _checkout(raw: RawCheckout, origin: float) -> records.ConnectionCheckout:
     returned = raw.returned
     return records.ConnectionCheckout(
         connection_id=raw.connection_id,
-        bind=raw.bind.name,
+        bind=storable(raw.bind.name),
         checked_out_ms=_milliseconds(raw.taken, origin),
         checked_in_ms=None if returned is None else _milliseconds(returned, origin),
         session=raw.serial,
@@ -177,7 +178,7 @@ def _session(
         python_id=facts.python_id,
         class_name=facts.class_name,
         origin=t.cast(records.Origin, facts.origin),
-        registry=facts.registry,
+        registry=None if facts.registry is None else storable(facts.registry),
         proxy_id=facts.proxy_id,
         scope_key=facts.scope_key,
         context=raw.context,

@@ -13,18 +13,24 @@ if t.TYPE_CHECKING:
 
 PREFIX = "SESSION_INSPECTOR_"
 
+# Not "code": far more columns are a country_code or postcode than a secret.
 DEFAULT_SENSITIVE_KEYS = (
     "password",
     "passwd",
     "passphrase",
+    "pass",
     "pwd",
+    "pw",
     "secret",
     "token",
     "key",
     "authorization",
     "auth",
     "credential",
+    "bearer",
     "cookie",
+    "session",
+    "sid",
     "csrf",
     "jwt",
     "otp",
@@ -32,6 +38,7 @@ DEFAULT_SENSITIVE_KEYS = (
     "ssn",
     "cvv",
     "signature",
+    "sig",
 )
 
 
@@ -60,7 +67,8 @@ class Config:
     :param server_timing: Add a ``Server-Timing`` header to responses.
     :param keep: ``"findings"`` keeps full records only of requests with
         findings, ``"all"`` keeps every one.
-    :param strict: Re-raise the inspector's own errors instead of counting them.
+    :param strict: Re-raise the inspector's own errors instead of swallowing them,
+        in the whole process.
     """
 
     enabled: bool = False

@@ -52,6 +52,7 @@ class SessionInspector:
         :param admin: A :class:`flask_admin.Admin` to add the page to, for one
             that is not among the application's own.
         :raises RuntimeError: The application is inspected already.
+        :raises TypeError: ``admin`` is no Flask-Admin.
         :raises ValueError: The configuration is malformed; the message names
             the key.
         """
@@ -60,16 +61,24 @@ class SessionInspector:
                 "A session inspector is already initialized on this app: use"
                 f" app.extensions[{EXTENSION!r}], and call init_app only once."
             )
+        if admin is not None and not callable(getattr(admin, "add_view", None)):
+            raise TypeError(
+                "admin must be a flask_admin.Admin to add the page to, not"
+                f" {type(admin).__name__}."
+            )
         config = Config.from_app(app)
         inspection = Inspection(
-            app, config, current_scope=_scope_of_request, settle=_settle
+            app,
+            config,
+            current_scope=_scope_of_request,
+            settle=contexts.finish_abandoned,
         )
         recording = inspection.recording
         app.extensions[EXTENSION] = inspection
-        if not config.enabled:
-            return
         for name, registry in self._watched.items():
             recording.watch(name, registry)
+        if not config.enabled:
+            return
         try:
             blueprint.register(app)
         except BaseException:  # Such as Flask's own, after the first request.
@@ -83,15 +92,17 @@ class SessionInspector:
         contexts.adopt_current()
 
     def detach(self, app: flask.Flask) -> None:
-        """Stop to inspect an application and remove every hook from it.
+        """Stop to inspect an application and disconnect every hook from it.
 
-        What was recorded can still be read. With the last application, the
-        listeners on SQLAlchemy go too. Does nothing where nothing is installed.
+        With the last application, the listeners on SQLAlchemy go too. The pages
+        and the API stay, and what was recorded can still be read. Does nothing
+        where nothing is installed.
 
         :param app: An application that was given to :meth:`init_app`.
         """
-        recording = app.extensions[EXTENSION].recording
-        if recording.attached:
+        inspection = app.extensions.get(EXTENSION)
+        if inspection is not None and inspection.recording.attached:
+            recording = inspection.recording
             recording.detach(app)
             hooks.uninstall(recording)
             self._recordings.discard(recording)
@@ -101,8 +112,10 @@ class SessionInspector:
 
         :param registry: A ``scoped_session`` or ``async_scoped_session``.
         :param name: What records call it.
-        :raises TypeError: It is neither.
+        :raises TypeError: It is neither, or the name is no text.
         """
+        if not isinstance(name, str):
+            raise TypeError(f"watch() takes a name, not {type(name).__name__}.")
         if not is_proxy(registry):
             raise TypeError(
                 "watch() takes a scoped_session or an async_scoped_session, not"
@@ -118,7 +131,3 @@ def _scope_of_request(recording: Recording) -> Scope | None:
     if current is None or current[0].recording is not recording:
         return None
     return current[1]
-
-
-def _settle(recording: Recording) -> None:
-    contexts.finish_abandoned(recording)

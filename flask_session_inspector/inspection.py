@@ -19,7 +19,7 @@ from .config import Config
 from .masking import Masker
 from .process import process
 from .queries import RecordFilter
-from .queries import checked_limit
+from .queries import check_limit
 from .queries import cursor_of
 from .queries import place_of
 from .recorder import Scope
@@ -175,7 +175,7 @@ class Inspection:
         session: int | str | None = None,
     ) -> Page:
         """Return what :meth:`requests` does, and the cursor to go on from."""
-        checked_limit(limit)
+        check_limit(limit)
         wanted = RecordFilter(finding, path, status, session)
         # Taken first: a record that comes meanwhile is told twice, never missed.
         cursor = self.cursor

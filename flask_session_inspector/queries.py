@@ -79,14 +79,13 @@ def _is(pattern: re.Pattern[str], value: object) -> bool:
     return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
-def checked_limit(limit: int) -> int:
-    """Return a limit that is one.
+def check_limit(limit: int) -> None:
+    """Check a limit.
 
     :raises ValueError: It is none.
     """
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST:
         raise ValueError(f"limit must be a whole number from 1 to {MOST}.")
-    return limit
 
 
 def cursor_of(store: Store) -> str:

@@ -239,12 +239,17 @@ class Recording:
         """
         if not self.config.capture_parameters:
             return None
+        compiled = context.compiled
+        raw = compiled is None or getattr(compiled, "isplaintext", False)
         batch = context.execute_style.name == "INSERTMANYVALUES"
-        if context.compiled is not None and not batch:
+        if compiled is not None and not batch:
             sets = context.compiled_parameters
         else:
             sets = parameters if isinstance(parameters, list) else [parameters]
-        return tuple(self._render_set(values, sql) for values in sets[:100])
+        return tuple(
+            self.masker.without_indirect(self._render_set(values, sql), sql, raw=raw)
+            for values in sets[:100]
+        )
 
     def _render_set(self, values: t.Any, sql: str) -> dict[str, str]:
         if isinstance(values, dict):

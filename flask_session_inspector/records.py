@@ -104,7 +104,8 @@ class SessionRecord(msgspec.Struct, frozen=True):
     :param scope_key: The key under which the registry keeps the session. For
         Flask-SQLAlchemy that is the ``id()`` of the app context. A text is shown
         as a digest, since it can be a secret; an object by its type and ``id()``.
-    :param context: The index, from 0, of the app context it was first used in.
+    :param context: The index, from 0, of the app context it belongs to: the one
+        whose registry holds it, else the one it was first used in.
     :param first_request_id: The record in which it was first used at all.
     :param first_use: The line that used it first in this record; ``None``
         where it was created and then never used.
@@ -112,8 +113,10 @@ class SessionRecord(msgspec.Struct, frozen=True):
     :param pending_new: Objects added and never flushed, just before removal.
     :param pending_dirty: Objects with net changes that were never flushed.
     :param pending_deleted: Objects deleted and never flushed.
-    :param ended: ``"removed"`` from its registry, ``"closed"``, or still
-        ``"open"`` after the app context it was used in was popped.
+    :param ended: ``"open"`` if it was still in its registry, in a transaction or
+        holding objects after its app context was popped; else ``"removed"`` if it
+        came from a registry, ``"closed"`` if not. SQLAlchemy does not signal a
+        close: it shows in that nothing is held any more.
     :param transactions: Its database transactions, in order.
     :param statements: Its statements, in order.
     """

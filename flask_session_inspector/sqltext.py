@@ -85,6 +85,14 @@ _ENDS_VALUES = frozenset(
     ]
 )
 
+# Statements in which a plain word can be a secret, and what it then follows.
+_CREDENTIALS = re.compile(
+    r"""(?: ATTACH | GRANT | PRAGMA\s+(?:\w+\s*\.\s*)?\w*KEY | SET\s+PASSWORD
+          | (?:CREATE|ALTER)\s+(?:USER|ROLE|LOGIN) )\b""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_BEFORE_CREDENTIAL = frozenset({"KEY", "PASSWORD", "BY", "VALUES", "=", "("})
+
 _START = re.compile(r"(?:\s|--[^\n]*|\#[^\n]*|/\*.*?(?:\*/|\Z)|\()*", re.DOTALL)
 _KEYWORD = re.compile(r"[^\W\d]\w*")
 _KINDS: dict[str, StatementKind] = {
@@ -95,7 +103,7 @@ _KINDS: dict[str, StatementKind] = {
     "DELETE": "delete",
 }
 _MAIN_WORDS = re.compile(
-    r"""[()] | "[^"]*" | `[^`]*` | \[[^]]*\]
+    r"""[()] | "[^"]*" | `[^`]*` | \[[^][]*\]
       | \b(?:SELECT|INSERT|REPLACE|UPDATE|DELETE)\b(?!\s*\()""",
     re.VERBOSE | re.IGNORECASE,
 )
@@ -107,13 +115,16 @@ def sql_literals(sql: str, *, mysql: bool = False) -> str:
     The contents of comments go too. A double-quoted word is a name in standard
     SQL. MySQL reads a string, and so does SQLite for a name that it does not
     know: there it is masked where a value is expected. Where a statement can be
-    read in two ways, such as ``[it's]``, all that follows is hidden.
+    read in two ways, such as ``[it's]``, all that follows is hidden. What stands
+    in the place of a password or key is hidden even as a plain word.
 
     :param mysql: The statement is in the dialect of MySQL and MariaDB.
     """
     last = ""
     in_values = False
     between = False
+    start = _START.match(sql)
+    credentials = _CREDENTIALS.match(sql, start.end() if start else 0)
 
     def mask(match: re.Match[str]) -> str:
         nonlocal last, in_values, between
@@ -122,6 +133,11 @@ def sql_literals(sql: str, *, mysql: bool = False) -> str:
         if kind == "comment":
             return "--" if text[0] != "/" else "/* */"
         before, last = last, text.upper()
+        if credentials and match.end() > credentials.end():
+            if match["double"] is not None:
+                return "?"
+            if kind == "word" and before in _BEFORE_CREDENTIAL and last != "VALUES":
+                return "?"
         if kind == "word":
             if last in _OPENS_VALUES:
                 in_values = True

@@ -321,3 +321,13 @@ def test_a_thread_that_outlives_the_request_in_a_reused_context(shop: Shop) -> N
         mark(shop.db.session, "outside")
 
     assert by_path(shop) == {"/view": ["view"], None: ["outside"]}
+
+
+@pytest.mark.skipif(not REUSES, reason="no context is reused")
+def test_a_session_that_a_request_never_touched_is_not_its_own(shop: Shop) -> None:
+    shop.view(lambda: "done", "/plain")
+    with shop.app.app_context():
+        mark(shop.db.session, "outside")
+        shop.app.test_client().get("/plain")
+        assert shop.newest().path == "/plain"
+        assert shop.newest().sessions == ()

@@ -414,7 +414,7 @@ def test_a_bind_for_each_engine(make_shop: t.Any, tmp_path: t.Any) -> None:
     (session,) = record.sessions
     url = session.transactions[2].bind
     assert url.startswith("sqlite:///file")
-    assert url.endswith("/plain.db?key=%2A%2A%2A&uri=true")
+    assert url.endswith("/plain.db?key=%2A%2A%2A&uri=%2A%2A%2A")
     assert [x.bind for x in session.transactions] == ["default", "other", url]
     assert [x.writes for x in session.transactions] == [{"t": 2}] * 3
     assert [x.outcome for x in session.transactions] == ["commit"] * 3

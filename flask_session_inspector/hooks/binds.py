@@ -6,6 +6,7 @@ import typing as t
 import weakref
 
 from ..masking import MASK
+from ..masking import storable
 from ..recorder import Bind
 from ..weak import WeakIdentityDict
 
@@ -29,7 +30,7 @@ def bind_of(engine: Engine, recording: Recording) -> Bind:
     known = _by_pool.get(engine.pool)
     if known is not None and known[0]() is recording:
         return known[1]
-    name = _name_in_app(engine, recording) or _masked_url(engine, recording)
+    name = _name_in_app(engine, recording) or _masked_url(engine)
     bind = Bind(name, engine.dialect.name in ("mysql", "mariadb"))
     _by_pool.set(engine.pool, (weakref.ref(recording), bind))
     return bind
@@ -58,12 +59,13 @@ def _name_in_app(engine: Engine, recording: Recording) -> str | None:
     return None
 
 
-def _masked_url(engine: Engine, recording: Recording) -> str:
+def _masked_url(engine: Engine) -> str:
     """Return the engine's URL without its secrets.
 
-    SQLAlchemy itself masks the password before the host and not one in the
-    query string.
+    SQLAlchemy itself masks the password before the host only. A value in the query
+    string can be a whole connection string, and the file of SQLite another URL.
     """
-    url = engine.url
-    masked = {name: MASK for name in url.query if recording.masker.is_sensitive(name)}
-    return url.update_query_dict(masked).render_as_string(hide_password=True)
+    url = engine.url.update_query_dict(dict.fromkeys(engine.url.query, MASK))
+    if url.database:
+        url = url.set(database=storable(url.database.partition("?")[0]))
+    return url.render_as_string(hide_password=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import typing as t
 
-from flask import request
 from flask.globals import app_ctx
 
 from ..recorder import Scope
@@ -30,7 +29,6 @@ if t.TYPE_CHECKING:
 
 _get_app_context: t.Callable[[], AppContext]
 _get_app_context = app_ctx._get_current_object  # type: ignore[attr-defined] # a proxy
-_get_request = request._get_current_object  # type: ignore[attr-defined] # a proxy
 
 
 def current_frame() -> Frame | None:

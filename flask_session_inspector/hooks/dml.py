@@ -29,7 +29,6 @@ _DML = re.compile(
 )
 _PARTS = re.compile(_NAME, re.VERBOSE)
 _INNER = re.compile(r"\(\s*(?=(?:INSERT|UPDATE|DELETE|MERGE)\b)", re.IGNORECASE)
-_RETURNING = re.compile(r"\bRETURNING\b", re.IGNORECASE)
 _KEYWORDS = frozenset({"INSERT", "REPLACE", "MERGE", "UPDATE", "DELETE"})
 
 # PyMySQL says this for "unknown" of a server-side cursor.
@@ -49,8 +48,13 @@ class Written(t.NamedTuple):
     to_come: returning.RowsToCome | None = None
 
 
-_tables: dict[str, str | None] = {}
+_tables: dict[tuple[str, bool], str | None] = {}
 _counted: weakref.WeakKeyDictionary[t.Any, bool] = weakref.WeakKeyDictionary()
+
+
+def forget() -> None:
+    """Forget what statements wrote."""
+    _tables.clear()
 
 
 def written_by(
@@ -107,8 +111,9 @@ def _table_name(table: t.Any) -> str:
 
 def _table_of_other(context: t.Any, compiled: t.Any, sql: str) -> str | None:
     """Find the table written by what SQLAlchemy does not know to be DML."""
+    mysql = context.dialect.name in ("mysql", "mariadb")
     try:
-        return _tables[sql]
+        return _tables[sql, mysql]
     except KeyError:
         pass
     table = None
@@ -116,12 +121,12 @@ def _table_of_other(context: t.Any, compiled: t.Any, sql: str) -> str | None:
         if getattr(cte.element, "is_dml", False):
             table = _table_name(cte.element.table)
     if table is None and _is_text(compiled):
-        table = _raw_table(sql, context.dialect.name in ("mysql", "mariadb"))
+        table = _raw_table(sql, mysql)
     # An application sends few different statements, each many times.
     if len(sql) <= 10_000:
         if len(_tables) >= 1000:
             _tables.clear()
-        _tables[sql] = table
+        _tables[sql, mysql] = table
     return table
 
 

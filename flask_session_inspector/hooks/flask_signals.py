@@ -58,7 +58,7 @@ class FlaskHooks:
         # Beneath another middleware it stays, and notes what nobody reads.
         entrance: object = app.wsgi_app
         if isinstance(entrance, Entrance) and entrance.belongs_to(self._recording):
-            app.wsgi_app = entrance.wsgi_app  # type: ignore[method-assign]
+            app.wsgi_app = entrance.wsgi_app  # type: ignore[method-assign] # as it was
         if self._recording.config.server_timing:
             app.after_request_funcs[None].remove(add_server_timing)
         contexts.forget_app(app)

@@ -42,6 +42,8 @@ class Frame:
     :ivar streams: Whether one of them went on to stream its response.
     """
 
+    is_visit = False
+
     __slots__ = (
         "__weakref__",
         "context",

@@ -86,6 +86,12 @@ class RowsToCome:
 pending: list[RowsToCome] = []
 
 
+def forget() -> None:
+    """Forget every statement."""
+    pending.clear()
+    needed.clear()
+
+
 def look(context: t.Any) -> None:
     """Let every number be taken that the next statement would change.
 

@@ -24,6 +24,7 @@ from ..recorder import RawStatement
 from ..recorder import RawTransaction
 from ..recorder import Scope
 from . import binds
+from . import dml
 from . import loans
 from . import returning
 from . import uses
@@ -40,7 +41,6 @@ if t.TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import ExecutionContext
 
     from ..recorder import Bind
-    from ..recording import Recording
 
 
 def listen() -> None:
@@ -50,9 +50,11 @@ def listen() -> None:
 
 
 def remove() -> None:
-    """Remove the listeners."""
+    """Remove the listeners and what they know."""
     for name, listener in _LISTENERS.items():
         event.remove(Engine, name, listener)
+    dml.forget()
+    returning.forget()
 
 
 def _current() -> tuple[Frame, Scope] | None:
@@ -185,7 +187,7 @@ def _note(
                 None if facts is None else facts.serial,
                 recording.locate(sys._getframe(2)),
                 _lazily_loaded(context),
-                _parameters(recording, context, parameters, sql),
+                recording.render_parameters(context, parameters, sql),
             )
         )
         if written is not None:
@@ -193,19 +195,6 @@ def _note(
             _count(_innermost(open_ones, scope, bind), written, index)
     except Exception:
         guard.report("do_execute")
-
-
-def _parameters(
-    recording: Recording, context: t.Any, parameters: t.Any, sql: str
-) -> tuple[dict[str, str], ...] | None:
-    rendered = recording.render_parameters(context, parameters, sql)
-    if not rendered:
-        return rendered
-    compiled = context.compiled
-    raw = compiled is None or getattr(compiled, "isplaintext", False)
-    return tuple(
-        recording.masker.without_indirect(values, sql, raw=raw) for values in rendered
-    )
 
 
 def _innermost(

@@ -141,7 +141,7 @@ def observe_sessions(frame: Frame, scope: Scope) -> None:
             continue
         frame.keys.append((registry, key))
         session = registry.session(key)
-        if session is not None:
+        if session is not None and _is_concerned(frame, scope, session):
             used = _see(frame, scope, session)
             registry.name_session(used.facts, key)
             # It may have been used first in a context nested in this one.
@@ -149,6 +149,8 @@ def observe_sessions(frame: Frame, scope: Scope) -> None:
     context = frame.context()
     if context is not None:
         for session, made in sessions_kept_in(vars(context.g)):
+            if not _is_concerned(frame, scope, session):
+                continue
             used = _see(frame, scope, session)
             if made and used.facts.registry is None:
                 used.facts.origin = "factory"
@@ -159,12 +161,24 @@ def observe_sessions(frame: Frame, scope: Scope) -> None:
             used.pending = _pending(session)
 
 
+def _is_concerned(frame: Frame, scope: Scope, session: Session) -> bool:
+    """Say whether a session that is there is one of this record.
+
+    In a context pushed before the request, it can be one that the request never
+    touched.
+    """
+    if not frame.is_visit or session.hash_key in scope.sessions:
+        return True
+    known = facts.get(session)
+    return known is None or known.first_record is None
+
+
 def observe_end(frame: Frame, scope: Scope) -> None:
     """Tell how each session of a context ended, after its teardown."""
     held: set[int] = set()
     for registry, key in frame.keys:
         session = registry.session(key)
-        if session is not None:
+        if session is not None and _is_concerned(frame, scope, session):
             # A teardown function may have made a new one after the removal.
             known = _see(frame, scope, session).facts
             registry.name_session(known, key)

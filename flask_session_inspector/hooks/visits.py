@@ -36,6 +36,8 @@ class Visit(Frame):
     :ivar responded: Whether the request has its response.
     """
 
+    is_visit = True
+
     __slots__ = ("host", "outer", "request", "responded")
 
     def __init__(self, host: Frame, context: AppContext) -> None:
@@ -43,7 +45,7 @@ class Visit(Frame):
         self.host = host
         self.outer = _current.get(None)
         # One that ended elsewhere, in a garbage collection, could not say so here.
-        while self.outer is not None and not self.outer.parents:
+        while self.outer is not None and self.outer.is_over:
             self.outer = self.outer.outer
         self.request: weakref.ref[Request] | None = None
         self.responded = False
@@ -51,6 +53,11 @@ class Visit(Frame):
         self.scope = None
         host.visited = True
         _current.set(self)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, or the context that it was in."""
+        return not (self.parents and self.host.parents)
 
     def _collected(self, reference: object) -> None:
         """Leave it to the host, which ends its visits."""

@@ -10,7 +10,7 @@ from flask import abort
 from flask import current_app
 from flask import make_response
 from flask import request
-from flask_admin import Admin  # type: ignore[import-untyped]
+from flask_admin import Admin  # type: ignore[import-untyped] # has no types
 from flask_admin import BaseView
 from flask_admin import expose
 
@@ -30,7 +30,7 @@ AUTOMATIC_ENDPOINT = "session_inspector_page"
 _DARK_SWATCHES = frozenset({"cyborg", "darkly", "slate", "solar", "superhero"})
 
 
-class SessionsView(BaseView):  # type: ignore[misc]
+class SessionsView(BaseView):  # type: ignore[misc] # of a module without types
     """The recorded requests with their sessions, as a page of the admin.
 
     The page is added by itself. To restrict who may see it beyond
@@ -59,15 +59,19 @@ class SessionsView(BaseView):  # type: ignore[misc]
         """Tell whether the menu shows the page: to those who may see it."""
         return _refusal() is None
 
-    @expose("/")  # type: ignore[untyped-decorator]
+    @expose("/")  # type: ignore[untyped-decorator] # as above
     def index(self) -> Response:
         """The list: verdicts, diagram, requests."""
-        page = list_page(_present(), request.args, request.args.get("before", ""))
+        try:
+            query: t.Mapping[str, str] = request.args
+        except UnicodeDecodeError:  # Bytes that are not UTF-8 are no filter.
+            abort(400, "The query string must be UTF-8.")
+        page = list_page(_present(), query, query.get("before", ""))
         return self._answer(
             "list.html", 400 if page.problem else 200, page=page, title=self.name
         )
 
-    @expose("/requests/<record_id>")  # type: ignore[untyped-decorator]
+    @expose("/requests/<record_id>")  # type: ignore[untyped-decorator] # as above
     def record_page(self, record_id: str) -> Response:
         """The detail of one record; 404 if it is unknown or no longer kept."""
         inspection = _present()
@@ -159,7 +163,7 @@ class AutomaticSessionsView(SessionsView):
         view = self._own_view()
         if view is None:
             return bool(super().is_accessible())
-        return view.is_accessible()  # type: ignore[no-any-return]
+        return view.is_accessible()  # type: ignore[no-any-return] # as above
 
     def inaccessible_callback(self, name: t.Any, **kwargs: t.Any) -> t.Any:
         """Follow the application's own view, if there is one."""

@@ -85,7 +85,7 @@ def request_detail(request_id: str) -> Response:
 
 
 def findings() -> Response:
-    """Answer the faults found in the retained records and by the audit."""
+    """Answer the faults found in the retained records."""
     return answer({"findings": inspection_of_app().findings()})
 
 

@@ -113,7 +113,7 @@ def _tied(rule: Rule, option: str, domain: str) -> Rule:
     # Flask keeps this one on the rule object.
     automatic = getattr(rule, "provide_automatic_options", None)
     if automatic is not None:
-        copy.provide_automatic_options = automatic  # type: ignore[attr-defined]
+        copy.provide_automatic_options = automatic  # type: ignore[attr-defined] # Flask's
     return copy
 
 
