@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import subprocess
-import sys
 import typing as t
 
 import flask
@@ -60,23 +58,3 @@ def test_names_that_utf8_cannot_hold(shop: Shop, tmp_path: pathlib.Path) -> None
 
 def test_detaching_an_app_that_was_never_inspected() -> None:
     SessionInspector().detach(flask.Flask(__name__))
-
-
-_BLOCKED = """
-import sys
-
-sys.modules["flask_admin"] = None  # As if it was not installed.
-from flask_session_inspector import *
-SessionInspector
-try:
-    from flask_session_inspector import SessionsView
-except ImportError as error:
-    print(error)
-"""
-
-
-def test_the_view_without_flask_admin() -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", _BLOCKED], capture_output=True, text=True, check=True
-    )
-    assert "SessionsView needs Flask-Admin" in run.stdout

@@ -178,4 +178,12 @@ def test_the_view_says_what_is_missing(tmp_path: pathlib.Path) -> None:
     )
     assert result.returncode == 1
     reason = result.stderr.splitlines()[-1]
-    assert reason == "ModuleNotFoundError: No module named 'flask_admin'"
+    assert reason == (
+        "ImportError: SessionsView needs Flask-Admin, which is not installed: install"
+        " Flask-Session-Inspector[admin]."
+    )
+
+
+def test_everything_exported_is_there(tmp_path: pathlib.Path) -> None:
+    result = run("from flask_session_inspector import *", ["flask_admin"], tmp_path)
+    assert result.returncode == 0, result.stderr
