@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 
 import sqlalchemy as sa
+from conftest import Shop
 
 from flask_session_inspector import RequestRecord
 from flask_session_inspector import StatementRecord
@@ -43,3 +44,15 @@ def assert_complete(record: RequestRecord) -> None:
             assert transaction.outcome != "open", transaction
     for checkout in record.connections:
         assert checkout.checked_in_ms is not None, checkout
+
+
+def records(shop: Shop) -> list[RequestRecord]:
+    """Return what was recorded, oldest first."""
+    return sorted(shop.inspection.requests(), key=lambda record: record.started_at)
+
+
+def assert_at_rest(shop: Shop) -> None:
+    counters = shop.inspection.counters
+    assert counters.in_flight == 0
+    assert counters.started == counters.stored + counters.dropped + counters.lost
+    assert counters.retained == counters.stored - counters.evicted

@@ -14,11 +14,11 @@ import pytest
 import sqlalchemy as sa
 from conftest import Shop
 from marks import MARKING
+from marks import assert_at_rest
 from marks import assert_complete
 from marks import mark
 from marks import marks
-
-from flask_session_inspector import RequestRecord
+from marks import records
 
 
 @pytest.fixture
@@ -35,18 +35,6 @@ def shop(make_shop: t.Callable[..., Shop]) -> cabc.Iterator[Shop]:
     # What a broken teardown leaves behind.
     for session in shop.db.session.registry.registry.values():
         session.close()
-
-
-def records(shop: Shop) -> list[RequestRecord]:
-    """Return what was recorded, oldest first."""
-    return sorted(shop.inspection.requests(), key=lambda record: record.started_at)
-
-
-def assert_at_rest(shop: Shop) -> None:
-    counters = shop.inspection.counters
-    assert counters.in_flight == 0
-    assert counters.started == counters.stored + counters.dropped + counters.lost
-    assert counters.retained == counters.stored - counters.evicted
 
 
 def test_a_teardown_function_that_raises(shop: Shop) -> None:

@@ -12,29 +12,18 @@ import pytest
 from conftest import Shop
 from flask_sqlalchemy import SQLAlchemy
 from marks import MARKING
+from marks import assert_at_rest
 from marks import assert_complete
 from marks import mark
 from marks import marks
+from marks import records
 
-from flask_session_inspector import RequestRecord
 from flask_session_inspector import SessionInspector
 
 
 @pytest.fixture
 def shop(make_shop: t.Callable[..., Shop]) -> Shop:
     return make_shop(**MARKING)
-
-
-def records(shop: Shop) -> list[RequestRecord]:
-    """Return what was recorded, oldest first."""
-    return sorted(shop.inspection.requests(), key=lambda record: record.started_at)
-
-
-def assert_at_rest(shop: Shop) -> None:
-    counters = shop.inspection.counters
-    assert counters.in_flight == 0
-    assert counters.started == counters.stored + counters.dropped + counters.lost
-    assert counters.retained == counters.stored - counters.evicted
 
 
 def test_a_request(shop: Shop) -> None:

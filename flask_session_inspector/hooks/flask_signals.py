@@ -94,13 +94,10 @@ class FlaskHooks:
         self, app: flask.Flask, response: flask.Response, **_: t.Any
     ) -> None:
         try:
-            frame = contexts.current_frame()
-            if frame is not None:
-                if isinstance(frame, Visit):
-                    frame.responded = True
-                if isinstance(frame.scope, Scope):
-                    frame.scope.status = response.status_code
-                    frame.scope.streamed = response.is_streamed
+            scope = _answered()
+            if scope is not None:
+                scope.status = response.status_code
+                scope.streamed = response.is_streamed
         except Exception:
             guard.report("request_finished")
 
@@ -108,12 +105,9 @@ class FlaskHooks:
         self, app: flask.Flask, exception: BaseException, **_: t.Any
     ) -> None:
         try:
-            frame = contexts.current_frame()
-            if frame is not None:
-                if isinstance(frame, Visit):
-                    frame.responded = True
-                if isinstance(frame.scope, Scope):
-                    frame.scope.error = type(exception).__name__
+            scope = _answered()
+            if scope is not None:
+                scope.error = type(exception).__name__
         except Exception:
             guard.report("got_request_exception")
 
@@ -156,6 +150,15 @@ class FlaskHooks:
             contexts.pop()
         except Exception:
             guard.report("appcontext_popped")
+
+
+def _answered() -> Scope | None:
+    """Take note that the running request has its answer; return its scope."""
+    frame = contexts.current_frame()
+    if isinstance(frame, Visit):
+        frame.responded = True
+    scope = None if frame is None else frame.scope
+    return scope if isinstance(scope, Scope) else None
 
 
 def _failure(exc: BaseException | None, scope: Scope) -> str | None:

@@ -14,6 +14,7 @@ from flask import current_app
 from flask import request
 
 from ..process import process
+from ..queries import MOST as MAX_LIMIT
 from .access import forgery
 
 if t.TYPE_CHECKING:
@@ -22,7 +23,6 @@ if t.TYPE_CHECKING:
 
 FILTERS = ("after", "before", "finding", "path", "status", "session")
 DEFAULT_LIMIT = 50
-MAX_LIMIT = 10_000
 MAX_LENGTH = 1_000
 
 

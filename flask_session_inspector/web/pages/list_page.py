@@ -6,6 +6,7 @@ import collections.abc as cabc
 import typing as t
 from dataclasses import dataclass
 
+from ...queries import MOST as MOST_READ
 from ...records import Counters
 from ...records import RequestRecord
 from ...verdicts import Verdict
@@ -27,7 +28,6 @@ if t.TYPE_CHECKING:
     from ...inspection import Inspection
 
 PAGE = 50
-MOST_READ = 10_000
 FILTERS = ("path", "status", "session")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
+from ...queries import MOST as MOST_READ
 from ...records import RequestRecord
 from ...verdicts import users_of_sessions
 from ..drawing.timeline import Timeline
@@ -14,7 +15,6 @@ from .formats import milliseconds
 from .formats import moment
 from .headlines import Headline
 from .headlines import of_record
-from .list_page import MOST_READ
 from .list_page import retained
 from .presenter import FindingCard
 from .presenter import finding_card
