@@ -18,6 +18,10 @@ from .records import RequestRecord
 from .records import SessionRecord
 from .records import StatementRecord
 from .records import TransactionRecord
+from .rules import RULES
+from .rules import Rule
+from .signals import finding_reported
+from .signals import request_recorded
 from .verdicts import Verdict
 from .verdicts import judge
 
@@ -25,6 +29,7 @@ if t.TYPE_CHECKING:
     from .web.admin import SessionsView
 
 __all__ = [
+    "RULES",
     "ConnectionCheckout",
     "Counters",
     "Finding",
@@ -33,12 +38,15 @@ __all__ = [
     "Location",
     "Page",
     "RequestRecord",
+    "Rule",
     "SessionInspector",
     "SessionRecord",
     "StatementRecord",
     "TransactionRecord",
     "Verdict",
+    "finding_reported",
     "judge",
+    "request_recorded",
 ]
 
 

@@ -60,7 +60,7 @@ class RecordBuilder:
             started_at=scope.started_at,
             duration_ms=_milliseconds(stopped, origin),
             method=scope.method,
-            path=self._path(scope),
+            path=self.path(scope.path, scope.query, scope.secrets),
             endpoint=scope.endpoint,
             status=scope.status,
             error=scope.error,
@@ -78,7 +78,7 @@ class RecordBuilder:
                 _checkout(checkout, origin) for checkout in list(scope.checkouts)
             ),
             connection_statements=tuple(statements.get(None, ())),
-            findings=(),
+            findings=scope.findings,
             statement_count=len(scope.statements) + scope.statement_overflow,
             truncated=scope.dropped,
         )
@@ -87,16 +87,17 @@ class RecordBuilder:
         return records.StatementRecord(
             at_ms=_milliseconds(raw.began, origin),
             duration_ms=_milliseconds(raw.ended, raw.began),
-            sql=self._shown_sql(raw.sql, raw.bind.mysql),
+            sql=self.shown_sql(raw.sql, raw.bind.mysql),
             kind=statement_kind(raw.sql, mysql=raw.bind.mysql),
             rows=raw.rows,
             bind=storable(raw.bind.name),
-            location=_location(raw.location),
+            location=location(raw.location),
             relationship=raw.relationship,
             parameters=raw.parameters,
         )
 
-    def _shown_sql(self, sql: str, mysql: bool) -> str:
+    def shown_sql(self, sql: str, mysql: bool) -> str:
+        """Return SQL as it may be shown."""
         # An application sends few different statements, each many times.
         shown = self._sql.get((sql, mysql))
         if shown is None:
@@ -109,17 +110,22 @@ class RecordBuilder:
                 self._sql[sql, mysql] = shown
         return shown
 
-    def _path(self, scope: Scope) -> str | None:
-        path = scope.path
+    def path(
+        self, path: str | None, query: bytes, secrets: tuple[str | None, ...]
+    ) -> str | None:
+        """Return a path with its query string as they may be shown.
+
+        :param secrets: As :attr:`~.recorder.Scope.secrets`.
+        """
         if path is None:
             return None
-        for secret in scope.secrets:
+        for secret in secrets:
             path = _without(path, secret)
         path = self._masker.path(path)
-        if scope.query:
+        if query:
             # Bytes that are not ASCII are shown as they would be sent.
-            query = quote(scope.query, safe="%&=+;/?:@!$'()*,-._~[]")
-            path = f"{path}?{self._masker.query_string(query)}"
+            query_string = quote(query, safe="%&=+;/?:@!$'()*,-._~[]")
+            path = f"{path}?{self._masker.query_string(query_string)}"
         return storable(path)
 
 
@@ -139,7 +145,7 @@ def _milliseconds(moment: float, origin: float) -> float:
     return round(max(moment - origin, 0.0) * 1000, 3)
 
 
-def _location(raw: RawLocation | None) -> records.Location | None:
+def location(raw: RawLocation | None) -> records.Location | None:
     return None if raw is None else records.Location(storable(raw[0]), raw[1], raw[2])
 
 
@@ -183,7 +189,7 @@ def _session(
         scope_key=facts.scope_key,
         context=raw.context,
         first_request_id=str(facts.first_record),
-        first_use=_location(raw.first_use),
+        first_use=location(raw.first_use),
         identity_map_size=raw.identity_map_size,
         pending_new=raw.pending[0],
         pending_dirty=raw.pending[1],

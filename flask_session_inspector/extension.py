@@ -85,6 +85,7 @@ class SessionInspector:
             del app.extensions[EXTENSION]
             raise
         self._recordings.add(recording)
+        recording.reporter.address_of = wiring.addresses(inspection, app)
         recording.wirings.extend(wiring.wirings(inspection, admin))
         hooks.install(recording, app)
         flask_hooks = FlaskHooks(app, recording)

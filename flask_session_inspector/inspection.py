@@ -12,7 +12,6 @@ import weakref
 import flask
 import msgspec
 
-from . import audit
 from . import verdicts
 from .builder import RecordBuilder
 from .config import Config
@@ -30,6 +29,7 @@ from .records import Finding
 from .records import Holder
 from .records import RequestRecord
 from .stores import open_store
+from .suspects import PINNED
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -69,7 +69,7 @@ class Inspection:
         masker = Masker(config.sensitive_keys)
         self._builder = RecordBuilder(masker, keep_literals=config.capture_parameters)
         self._store = open_store(config.store, config.max_requests, self._builder)
-        self.recording = Recording(app, config, self._store, masker)
+        self.recording = Recording(app, config, self._store, self._builder, masker)
         self._app = weakref.ref(app)
         self._current_scope = current_scope
         self._settle = settle
@@ -201,18 +201,34 @@ class Inspection:
         return None if scope is None else self._builder.build(scope)
 
     def findings(self) -> list[Finding]:
-        """Return the findings of all retained records, newest first."""
+        """Return the findings of all retained records and of the audit.
+
+        :return: Newest first. What the audit finds has no ``request_id``.
+        """
         self._settle(self.recording)
-        return [
+        found = [
             finding
             for record in self._store.scan(0, None)
             for finding in record.findings
         ]
+        if PINNED not in self.config.ignore_findings:
+            found += self.recording.suspects.findings(self.audit())
+        return sorted(found, key=lambda finding: finding.at, reverse=True)
 
     def audit(self) -> list[Holder]:
         """Return every known object that holds a session."""
-        app = self._app()
-        return [] if app is None else audit.holders(app, self.recording.watched)
+        return self.recording.suspects.audit()
+
+    def kept_alive_by(self, session: int) -> list[str]:
+        """Name what keeps a session alive, by looking through all objects.
+
+        That takes some tenths of a second: it is meant for one that is pinned or was
+        not removed.
+
+        :param session: The serial, such as ``12`` for S12.
+        :return: One line for each way to it; none if it is gone.
+        """
+        return self.recording.suspects.kept_alive_by(session)
 
     def verdicts(
         self,

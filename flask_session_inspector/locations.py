@@ -72,6 +72,27 @@ class LocationFinder:
         """
         return self._find_in(frame) or self._find_in_parent_greenlets()
 
+    def find_in_traceback(
+        self, traceback: types.TracebackType | None
+    ) -> RawLocation | None:
+        """Find the innermost line of the application's own that an exception passed."""
+        location = None
+        while traceback is not None:
+            frame = traceback.tb_frame
+            if self._is_own_frame(frame):
+                location = _describe(
+                    frame.f_code.co_filename, frame, traceback.tb_lineno
+                )
+            traceback = traceback.tb_next
+        return location
+
+    def _is_own_frame(self, frame: types.FrameType) -> bool:
+        file = frame.f_code.co_filename
+        known = self._own.get(file)
+        if known is None:
+            known = self._own[file] = self._is_own(file, frame)
+        return known
+
     def _find_in(self, frame: types.FrameType | None) -> RawLocation | None:
         own = self._own
         while frame is not None:
@@ -80,7 +101,7 @@ class LocationFinder:
             if known is None:
                 known = own[file] = self._is_own(file, frame)
             if known:
-                return _describe(file, frame)
+                return _describe(file, frame, frame.f_lineno)
             frame = frame.f_back
         return None
 
@@ -122,10 +143,9 @@ def _in_library(path: str) -> bool:
     )
 
 
-def _describe(file: str, frame: types.FrameType) -> RawLocation:
+def _describe(file: str, frame: types.FrameType, line: int) -> RawLocation:
     # Jinja compiles a template to Python whose lines are not the template's.
     template = frame.f_globals.get("__jinja_template__")
     if template is not None:
-        line = template.get_corresponding_lineno(frame.f_lineno)
-        return (file, line, "<template>")
-    return (file, frame.f_lineno, frame.f_code.co_name)
+        return (file, template.get_corresponding_lineno(line), "<template>")
+    return (file, line, frame.f_code.co_name)

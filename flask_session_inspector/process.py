@@ -7,6 +7,7 @@ import os
 import secrets
 import typing as t
 import weakref
+from time import time
 
 
 class Process:
@@ -14,12 +15,15 @@ class Process:
 
     :ivar pid: Its number, read once; asking the kernel costs a system call.
     :ivar token: Random, so that ids of several processes never collide.
+    :ivar forked_at: When it was forked from its parent, in Unix seconds; ``0`` if
+        it was not.
     :ivar record_numbers: Gives every record of the process a number.
     :ivar connection_numbers: Gives every pooled connection a number.
     """
 
     def __init__(self) -> None:
         self._forget: weakref.WeakSet[t.Any] = weakref.WeakSet()
+        self.forked_at = 0.0
         self._begin()
 
     def _begin(self) -> None:
@@ -34,6 +38,7 @@ class Process:
 
     def _after_fork(self) -> None:
         self._begin()
+        self.forked_at = time()
         for thing in list(self._forget):
             thing.after_fork()
 

@@ -14,6 +14,8 @@ from collections import deque
 import click
 import flask
 
+from . import rules
+from .builder import RecordBuilder
 from .config import Config
 from .guard import guard
 from .locations import LocationFinder
@@ -26,7 +28,9 @@ from .registries import KnownRegistry
 from .registries import admin_views
 from .registries import is_proxy
 from .registries import proxy_of_extension
+from .reporting import Reporter
 from .stores import Store
+from .suspects import Suspects
 
 if t.TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -41,7 +45,9 @@ class Recording:
     """Begins the records of one application and hands them over when they end.
 
     :param store: Where ended records go.
+    :param builder: Makes a record of a scope.
     :param masker: Masks the names of captured parameters.
+    :ivar reporter: Tells of findings as they are made.
     :ivar paused: Whether new records are begun.
     :ivar live: The scopes that have begun and not ended.
     :ivar lost: How many ended records could not be handed over.
@@ -51,7 +57,12 @@ class Recording:
     """
 
     def __init__(
-        self, app: flask.Flask, config: Config, store: Store, masker: Masker
+        self,
+        app: flask.Flask,
+        config: Config,
+        store: Store,
+        builder: RecordBuilder,
+        masker: Masker,
     ) -> None:
         self.config = config
         self.paused = False
@@ -66,6 +77,10 @@ class Recording:
         self._app = weakref.ref(app)
         self._app_name = app.import_name
         self._store = store
+        self._builder = builder
+        self._reference = weakref.ref(self)
+        self.reporter = Reporter()
+        self.suspects = Suspects(app, self.watched)
         self._locations = LocationFinder(app.root_path)
         self._proxy: object = None
         self._registries: tuple[KnownRegistry, ...] = ()
@@ -119,7 +134,9 @@ class Recording:
 
     def look_no_further(self) -> None:
         """End the looking around: the first request is dispatched."""
-        self._looking_around = False
+        if self._looking_around:
+            self._looking_around = False
+            self.look_into_modules()
 
     def begin(self, kind: str) -> Scope | None:
         """Begin a record.
@@ -130,7 +147,7 @@ class Recording:
         """
         if self.paused:
             return None
-        scope = Scope(self._app_name, kind, self.config.max_statements)
+        scope = Scope(self._app_name, kind, self.config.max_statements, self._reference)
         if kind == "context":
             command = click.get_current_context(silent=True)
             if command is not None:
@@ -154,13 +171,55 @@ class Recording:
                 if transaction.unsettled:
                     transaction.settle()
             scope.environ = None
-            # Rules come with findings; until a record has one, this keeps none.
-            self._store.put(scope, keep=self.config.keep == "all")
+            if scope.closed:
+                self._examine(scope)
+            self._put(scope)
         except BaseException:
             self.lost += not scope.handed_over
             raise
         finally:
             self.live.pop(scope.id.number, None)
+
+    def reexamine(self, scope: Scope) -> None:
+        """Ask the rules again: a clue came after the end of a record.
+
+        Also for a record whose end nobody waits for any more.
+        """
+        self._examine(scope)
+        self._put(scope)
+
+    def _put(self, scope: Scope) -> None:
+        first = scope.closed and not scope.told
+        news = [
+            finding
+            for finding in scope.findings
+            if (finding.code, finding.session, finding.message) not in scope.reported
+        ]
+        self._store.put(
+            scope,
+            keep=self.config.keep == "all" or bool(scope.findings),
+            revive=bool(news),
+        )
+        app = self._app()
+        if app is not None and first:
+            scope.told = True
+            self.reporter.tell_of_record(app, lambda: self._builder.build(scope))
+        for finding in news:
+            scope.reported.add((finding.code, finding.session, finding.message))
+            self.reporter.tell_of_finding(app, finding, scope.endpoint)
+
+    def _examine(self, scope: Scope) -> None:
+        try:
+            pinned = self.suspects.pinned_among(scope)
+            case = rules.Case(
+                scope,
+                self._builder,
+                idle_ms=self.config.idle_transaction_ms,
+                pinned=pinned,
+            )
+            scope.findings = rules.examine(case, self.config.ignore_findings)
+        except Exception:
+            guard.report("the rules")
 
     def is_recorded(self, incoming: flask.Request) -> bool:
         """Say whether a request is to be recorded."""
@@ -200,12 +259,38 @@ class Recording:
             self._find_registries()
         return self._registries
 
+    def registry_of(self, session: Session) -> KnownRegistry | None:
+        """Return the known registry that holds a session in the current scope."""
+        for registry in self.registries():
+            try:
+                key = registry.key()
+            except Exception:
+                continue
+            if registry.session(key) is session:
+                return registry
+        return None
+
+    def look_into_modules(self, proxy: object = None) -> None:
+        """Learn of the proxies that the application's own modules hold.
+
+        :param proxy: One that was met, and is looked for only once.
+        """
+        if self.suspects.look_for_proxies(proxy):
+            self._find_registries()
+
+    def look_for_unknown_registry(self, facts: SessionFacts, session: Session) -> None:
+        """Find out whether a session that was left open is some registry's."""
+        facts.unknown_registry = facts.unknown_registry or any(
+            _holds(KnownRegistry("", proxy), session)
+            for proxy in self.suspects.other_proxies()
+        )
+
     def _find_registries(self) -> None:
         self._proxy = proxy_of_extension(self.sqlalchemy_extension)
         found: dict[int, KnownRegistry] = {}
         if self._proxy is not None:
             found[id(self._proxy)] = KnownRegistry("db.session", self._proxy)
-        for name, proxy in self.watched.items():
+        for name, proxy in (*self.watched.items(), *self.suspects.proxies.items()):
             found.setdefault(id(proxy), KnownRegistry(name, proxy))
         app = self._app()
         for view in admin_views(app) if app is not None else ():
@@ -217,13 +302,15 @@ class Recording:
 
     def name_registry(self, facts: SessionFacts, session: Session) -> None:
         """Find the proxy that holds a session in the current scope."""
-        for registry in self.registries():
-            try:
-                key = registry.key()
-            except Exception:
-                continue
-            if registry.session(key) is session:
-                registry.name_session(facts, key)
+        registry = self.registry_of(session)
+        if registry is not None:
+            registry.name_session(facts, registry.key())
+
+    def locate_raise(self, traceback: types.TracebackType | None) -> RawLocation | None:
+        """Find the application's innermost line that an exception passed."""
+        if not self.config.locations:
+            return None
+        return self._locations.find_in_traceback(traceback)
 
     def locate(self, frame: types.FrameType | None) -> RawLocation | None:
         """Find the application's line, if that is configured."""
@@ -258,6 +345,13 @@ class Recording:
         if self.masker.mentions_sensitive(sql):
             return self.masker.hide(named)
         return self.masker.parameters(named)
+
+
+def _holds(registry: KnownRegistry, session: Session) -> bool:
+    try:
+        return registry.session(registry.key()) is session
+    except Exception:
+        return True  # Its scopefunc may need what there is no more.
 
 
 def internal_errors() -> int:

@@ -99,19 +99,25 @@ def is_proxy(candidate: object) -> bool:
 _MADE_BY_EXTENSION = frozenset({"_sqlalchemy_sessions", "_sqlalchemy_async_sessions"})
 
 
-def sessions_kept_in(namespace: dict[str, t.Any]) -> t.Iterator[tuple[Session, bool]]:
+def sessions_kept_in(
+    namespace: dict[str, t.Any],
+) -> t.Iterator[tuple[Session, str | None]]:
     """Find the sessions that an application keeps in ``flask.g``.
 
     :param namespace: What is in ``g``. Values are looked at as they are;
         Flask-SQLAlchemy-Lite has its own one mapping deep.
-    :return: Each one, and whether a factory is known to have made it.
+    :return: Each one, and the name under which the extension keeps it.
     """
     for name, value in list(namespace.items()):
-        of_extension = name in _MADE_BY_EXTENSION and type(value) is dict
-        for candidate in list(value.values()) if of_extension else (value,):
-            session = _as_session(candidate)
+        if name in _MADE_BY_EXTENSION and type(value) is dict:
+            for kept_as, candidate in list(value.items()):
+                session = _as_session(candidate)
+                if session is not None:
+                    yield session, str(kept_as)
+        else:
+            session = _as_session(value)
             if session is not None:
-                yield session, of_extension
+                yield session, None
 
 
 def _as_session(candidate: object) -> Session | None:

@@ -19,17 +19,23 @@ from flask_session_inspector.guard import guard
 Make = t.Callable[..., flask.Flask]
 
 SQLALCHEMY_EVENTS = [
+    "after_attach",
     "after_begin",
     "after_commit",
     "after_rollback",
+    "after_soft_rollback",
     "after_transaction_create",
     "after_transaction_end",
+    "before_commit",
     "checkin",
     "checkout",
+    "deleted_to_detached",
     "detach",
     "do_execute",
     "do_execute_no_params",
     "do_executemany",
+    "pending_to_transient",
+    "persistent_to_detached",
 ]
 FLASK_SIGNALS = [
     "appcontext_popped",
@@ -51,7 +57,7 @@ def alone() -> cabc.Iterator[None]:
     yield
     gc.collect()
     if others and not hooks._users:
-        for part in (hooks.sessions, hooks.connections, hooks.statements):
+        for part in hooks.PARTS:
             part.listen()
     hooks._users.update(others)
 

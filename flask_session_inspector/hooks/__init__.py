@@ -14,6 +14,7 @@ from ..guard import guard
 from ..process import process
 from . import binds
 from . import connections
+from . import objects
 from . import sessions
 from . import statements
 
@@ -21,6 +22,9 @@ if t.TYPE_CHECKING:
     from flask import Flask
 
     from ..recording import Recording
+
+
+PARTS = (sessions, objects, connections, statements)
 
 
 class _Lock:
@@ -49,9 +53,8 @@ def install(recording: Recording, app: Flask) -> None:
         _users[recording.environ_key] = recording.config.strict
         guard.strict = any(_users.values())
         if first:
-            sessions.listen()
-            connections.listen()
-            statements.listen()
+            for part in PARTS:
+                part.listen()
     weakref.finalize(app, _release, recording.environ_key).atexit = False
 
 
@@ -66,7 +69,6 @@ def _release(user: str) -> None:
             return
         guard.strict = any(_users.values())
         if not _users:
-            statements.remove()
-            connections.remove()
-            sessions.remove()
+            for part in reversed(PARTS):
+                part.remove()
             binds.forget()

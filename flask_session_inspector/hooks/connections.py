@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 import typing as t
+import weakref
 from time import perf_counter
 
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
+from ..clues import ForkedUse
 from ..guard import guard
+from ..process import process
 from ..recorder import RawCheckout
+from ..recorder import Scope
 from . import loans
 from .contexts import current_scope
+from .workers import worker
 
 if t.TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -48,7 +54,17 @@ def _checkout(
             loans.pooled.set(connection_record, pooled)
         current = current_scope()
         scope = None if current is None else current[1]
-        checkout = RawCheckout(scope, pooled.number, perf_counter())
+        pool = getattr(connection_proxy, "_pool", None)
+        checkout = RawCheckout(
+            scope,
+            pooled.number,
+            perf_counter(),
+            worker(),
+            None if pool is None else weakref.ref(pool),
+        )
+        if current is not None:
+            checkout.location = current[0].recording.locate(sys._getframe(1))
+            _note_fork(current[1], pooled, connection_record, checkout)
         loan = loans.Loan(connection_proxy, checkout)
         pooled.loans.append(loan)
         loans.loans.set(connection_proxy, loan)
@@ -56,6 +72,21 @@ def _checkout(
             scope.add_checkout(checkout)
     except Exception:
         guard.report("checkout")
+
+
+def _note_fork(
+    scope: Scope,
+    pooled: loans.Pooled,
+    connection_record: ConnectionPoolEntry,
+    checkout: RawCheckout,
+) -> None:
+    """Take note of a connection that a parent process made."""
+    pid = None if pooled.pid == process.pid else pooled.pid
+    # One that nobody saw before the fork still knows when it was made.
+    made_at = getattr(connection_record, "starttime", None)
+    older = made_at is not None and made_at < process.forked_at
+    if pid is not None or older:
+        scope.note(ForkedUse("connection", pooled.number, pid, checkout.location))
 
 
 def _checkin(
@@ -80,7 +111,8 @@ def _detach(
         # It never comes back, and the place in the pool is free for another.
         pooled = loans.pooled.get(connection_record)
         if pooled is not None and pooled.loans:
-            _returned_loan(pooled)
+            for part in _returned_loan(pooled).parts:
+                part.detached = True
     except Exception:
         guard.report("detach")
 

@@ -20,6 +20,7 @@ from .frames import Frame
 from .frames import Unresolved
 from .frames import frames
 from .frames import innermost
+from .workers import worker
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -80,6 +81,20 @@ def current_scope() -> tuple[Frame, Scope] | None:
     return None if scope is None else (frame, scope)
 
 
+def is_outside() -> bool:
+    """Say whether no app context is pushed here.
+
+    A copied context variable can name one that was popped since. In a context of
+    an application that is not inspected, or where nothing is recorded, nobody knows.
+    """
+    try:
+        context = _get_app_context()
+    except RuntimeError:
+        return True
+    frame = frames.get(context)
+    return frame is not None and not frame.parents
+
+
 def push(recording: Recording) -> None:
     """Take note that the current app context was pushed."""
     context = _get_app_context()
@@ -92,6 +107,7 @@ def push(recording: Recording) -> None:
     else:
         _push_again(frame)
     frame.parents.append(innermost.get(None))
+    frame.worker = worker()
     innermost.set(frame)
 
 
@@ -104,7 +120,7 @@ def _push_again(frame: Frame) -> None:
     scope = frame.scope
     frame.tearing = False
     if isinstance(scope, Scope) and scope.streamed:
-        frame.join(scope)
+        frame.go_on(scope)
     elif scope is not None:
         frame.scope = UNRESOLVED
         frame.owns = False

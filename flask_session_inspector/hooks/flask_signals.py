@@ -11,10 +11,12 @@ import flask
 from ..guard import guard
 from ..recorder import Scope
 from . import contexts
+from . import endings
+from . import failures
 from . import resolving
-from . import uses
 from . import visits
 from .entrance import Entrance
+from .frames import Frame
 from .server_timing import add_server_timing
 from .visits import Visit
 
@@ -46,6 +48,7 @@ class FlaskHooks:
         app.teardown_appcontext_funcs.append(self._teardown)
         entrance = Entrance(app.wsgi_app, recording.entrance_key)
         app.wsgi_app = entrance  # type: ignore[method-assign] # as Flask says
+        self._watch_handlers(app)
         if recording.config.server_timing:
             app.after_request(add_server_timing)
 
@@ -59,15 +62,29 @@ class FlaskHooks:
         entrance: object = app.wsgi_app
         if isinstance(entrance, Entrance) and entrance.belongs_to(self._recording):
             app.wsgi_app = entrance.wsgi_app  # type: ignore[method-assign] # as it was
+        handle: t.Any = app.handle_user_exception
+        if isinstance(handle, _Watched):
+            app.__dict__["handle_user_exception"] = handle.handle
         if self._recording.config.server_timing:
             app.after_request_funcs[None].remove(add_server_timing)
         contexts.forget_app(app)
+
+    def _watch_handlers(self, app: flask.Flask) -> None:
+        """Learn of exceptions that error handlers will answer.
+
+        Flask has no signal for them. Extensions that bring handling of their own
+        replace the method, too; ours must see the exception first.
+        """
+        handle: t.Any = app.handle_user_exception
+        if not isinstance(handle, _Watched):
+            app.__dict__["handle_user_exception"] = _Watched(handle, self._recording)
 
     def _appcontext_pushed(self, app: flask.Flask, **_: t.Any) -> None:
         try:
             contexts.finish_abandoned(self._recording)
             contexts.push(self._recording)
             self._come_first_at_teardown(app)
+            self._watch_handlers(app)
             self._recording.look_around(app)
         except Exception:
             guard.report("appcontext_pushed")
@@ -108,6 +125,7 @@ class FlaskHooks:
             scope = _answered()
             if scope is not None:
                 scope.error = type(exception).__name__
+                failures.note_unhandled(self._recording, scope, exception)
         except Exception:
             guard.report("got_request_exception")
 
@@ -125,7 +143,7 @@ class FlaskHooks:
             if frame.responded or torn_out:
                 if isinstance(frame.scope, Scope):
                     frame.scope.error = frame.scope.error or _failure(exc, frame.scope)
-                    uses.observe_sessions(frame, frame.scope)
+                    endings.observe_sessions(frame, frame.scope)
                 visits.end(frame)
         except Exception:
             guard.report("request_tearing_down")
@@ -141,15 +159,43 @@ class FlaskHooks:
                 # An exception out of a nested context may still be handled.
                 if frame.owns and scope.error is None:
                     scope.error = _failure(exc, scope)
-                uses.observe_sessions(frame, scope)
+                if exc is not None and scope.raised is None:
+                    self._note_failure(frame, scope, exc)
+                endings.observe_sessions(frame, scope)
         except Exception:
             guard.report("teardown_appcontext")
+
+    def _note_failure(self, frame: Frame, scope: Scope, exc: BaseException) -> None:
+        # Out of a nested context it may still be handled; what a stream or a
+        # command raises comes here alone.
+        gone_on = frame.index in (scope.continued or ())
+        if (frame.owns or gone_on) and isinstance(exc, Exception):
+            failures.note_unhandled(self._recording, scope, exc)
 
     def _appcontext_popped(self, app: flask.Flask, **_: t.Any) -> None:
         try:
             contexts.pop()
         except Exception:
             guard.report("appcontext_popped")
+
+
+class _Watched:
+    """Flask's ``handle_user_exception``, and a note of what it is given."""
+
+    def __init__(
+        self, handle: t.Callable[[Exception], t.Any], recording: Recording
+    ) -> None:
+        self.handle = handle
+        self._recording = recording
+
+    def __call__(self, error: Exception) -> t.Any:
+        try:
+            current = contexts.current_scope()
+            if current is not None and current[0].recording is self._recording:
+                failures.note_raised(self._recording, current[1], error)
+        except Exception:
+            guard.report("handle_user_exception")
+        return self.handle(error)
 
 
 def _answered() -> Scope | None:

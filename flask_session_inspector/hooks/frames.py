@@ -11,7 +11,7 @@ from flask.ctx import AppContext
 
 from ..recorder import Scope
 from ..weak import WeakIdentityDict
-from . import uses
+from . import endings
 
 if t.TYPE_CHECKING:
     from ..recording import Recording
@@ -33,6 +33,7 @@ class Frame:
         that was not popped yet; empty when the context is not pushed.
     :ivar scope: ``None`` where nothing is recorded.
     :ivar index: The index of the context within its scope.
+    :ivar worker: The thread or greenlet that pushed it last.
     :ivar owns: Whether the scope began with this frame, and so ends with it.
     :ivar tearing: Whether its teardown functions run.
     :ivar preserved: Pushed again after its end, and not to go on with a stream.
@@ -58,6 +59,7 @@ class Frame:
         "tearing",
         "visited",
         "visits",
+        "worker",
     )
 
     def __init__(self, context: AppContext, recording: Recording) -> None:
@@ -66,6 +68,7 @@ class Frame:
         self.parents: list[Frame | None] = []
         self.scope: Scope | Unresolved | None = UNRESOLVED
         self.index = 0
+        self.worker = 0
         self.owns = False
         self.tearing = False
         self.preserved = False
@@ -86,6 +89,11 @@ class Frame:
         scope.frames.add(self)
         self.scope = scope
 
+    def go_on(self, scope: Scope) -> None:
+        """Become the context in which a streamed response goes on."""
+        self.join(scope)
+        scope.continued = {*(scope.continued or ()), self.index}
+
     def close(self) -> None:
         """End its part of the scope; the scope too, where it was the last."""
         self.parents.clear()
@@ -93,7 +101,7 @@ class Frame:
         if not isinstance(scope, Scope):
             return
         try:
-            uses.observe_end(self, scope)
+            endings.observe_end(self, scope)
         finally:
             scope.frames.discard(self)
             if self.owns or scope.stopped is not None:

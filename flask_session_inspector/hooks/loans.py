@@ -54,16 +54,17 @@ class Loan:
 
 
 class Pooled:
-    """A pooled connection: its number, and its loans.
+    """A pooled connection: its number, its loans, and who saw it first.
 
     There can be several loans at once where a pool hands the one connection it
     has to everybody, as the pool of an in-memory SQLite database does.
     """
 
-    __slots__ = ("loans", "number")
+    __slots__ = ("loans", "number", "pid")
 
     def __init__(self) -> None:
         self.number = next(process.connection_numbers)
+        self.pid = process.pid
         self.loans: list[Loan] = []
 
     def take_back(self, loan: Loan) -> None:
@@ -107,7 +108,14 @@ def take_over(connection_key: int, scope: Scope) -> None:
     if loan is None:
         return
     begun = loan.last
-    checkout = RawCheckout(scope, begun.connection_id, max(begun.taken, scope.started))
+    checkout = RawCheckout(
+        scope,
+        begun.connection_id,
+        max(begun.taken, scope.started),
+        begun.worker,
+        begun.pool,
+    )
+    checkout.location = begun.location
     checkout.bind = begun.bind
     checkout.serial = begun.serial
     scope.add_checkout(checkout)

@@ -12,6 +12,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import RequestRedirect
 
+from ..clues import Abandonment
+from ..clues import earlier
 from ..recorder import Scope
 from . import visits
 from .frames import Frame
@@ -44,6 +46,10 @@ def resolve(frame: Frame) -> Scope | None:
     frame.scope = scope
     if scope is not None:
         frame.join(scope)
+        inside = parent is not None and parent.scope is scope
+        # A thread that copied the context variables has a context beside it.
+        if inside and parent is not None and parent.worker == frame.worker:
+            scope.nested = {*(scope.nested or ()), frame.index}
     return scope
 
 
@@ -111,6 +117,44 @@ def begin_request(frame: Frame) -> None:
             take_request(scope, incoming, frame.recording)
         visits.begin(frame, incoming, scope)
     environ[recording.environ_key] = scope
+    if scope is not None:
+        _look_for_abandoned(frame, scope)
+
+
+def _look_for_abandoned(frame: Frame, scope: Scope) -> None:
+    """Look for a context that an answered request left pushed around this one."""
+    outer = frame if frame.scope is not scope else _parent(frame)
+    while outer is not None:
+        left = outer.scope
+        if (
+            isinstance(left, Scope)
+            and left.kind == "request"
+            and left.status is not None
+            and not (outer.tearing or outer.preserved)
+        ):
+            _note_abandoned(outer, left, scope)
+        outer = _parent(outer)
+
+
+def _note_abandoned(outer: Frame, left: Scope, scope: Scope) -> None:
+    serials = tuple(
+        serial
+        for serial, used in left.sessions.items()
+        if used.used and used.context == outer.index
+    )
+    known = any(
+        isinstance(clue, Abandonment) and clue.context == outer.index
+        for clue in left.clues or ()
+    )
+    if serials and not known:
+        streamed = outer.index in (left.continued or ())
+        after = earlier(scope, 0)
+        left.note(Abandonment(outer.index, left.thread, serials, streamed, after))
+        outer.recording.reexamine(left)
+
+
+def _parent(frame: Frame) -> Frame | None:
+    return frame.parents[0] if frame.parents else None
 
 
 def current_environ() -> dict[str, t.Any] | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import typing as t
 from time import perf_counter
 
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+from ..clues import FirstFailure
+from ..clues import earlier
 from ..guard import guard
 from ..recorder import RawTransaction
 from . import binds
@@ -18,6 +21,8 @@ from .contexts import current_scope
 if t.TYPE_CHECKING:
     from sqlalchemy.engine import Connection
     from sqlalchemy.orm import SessionTransaction
+
+    from ..recorder import SessionFacts
 
 
 def listen() -> None:
@@ -41,10 +46,20 @@ def _after_transaction_create(
         return
     try:
         current = current_scope()
-        if current is not None and session.hash_key not in current[1].sessions:
+        if current is not None:
             uses.use(*current, session)
     except Exception:
         guard.report("after_transaction_create")
+
+
+def use_again(session: Session) -> None:
+    """Take note of a use that sends no SQL, if another record had the session."""
+    facts = uses.facts.get(session)
+    last = None if facts is None else facts.last
+    if last is not None and last.closed:
+        current = current_scope()
+        if current is not None:
+            uses.use(*current, session)
 
 
 def _after_begin(
@@ -55,6 +70,7 @@ def _after_begin(
         uses.join(session, facts, connection)
         current = current_scope()
         if current is None:
+            facts.began_outside = facts.began_outside or facts.first is None
             return
         frame, scope = current
         bind = binds.bind_of(connection.engine, frame.recording)
@@ -67,6 +83,7 @@ def _after_begin(
             transaction.nested,
             bind,
         )
+        begun.keeps_writes = session.bind is connection or _commits_each(connection)
         uses.use(frame, scope, session)
         scope.add_transaction(begun)
         facts.open.append(begun)
@@ -76,8 +93,29 @@ def _after_begin(
         guard.report("after_begin")
 
 
+def _commits_each(connection: Connection) -> bool:
+    """Say whether every statement on a connection commits by itself."""
+    level = connection.get_execution_options().get("isolation_level")
+    if level is None:
+        # What create_engine(isolation_level=...) was given; it has no public name.
+        dialect = connection.engine.dialect
+        level = getattr(dialect, "_on_connect_isolation_level", None)
+    return level == "AUTOCOMMIT"
+
+
+def _before_commit(session: Session) -> None:
+    try:
+        facts = uses.facts.get(session)
+        now = perf_counter()
+        for transaction in () if facts is None else facts.open:
+            transaction.asked = now
+    except Exception:
+        guard.report("before_commit")
+
+
 def _after_commit(session: Session) -> None:
     try:
+        use_again(session)
         _set_outcome(session, "commit")
     except Exception:
         guard.report("after_commit")
@@ -114,15 +152,52 @@ def _after_transaction_end(session: Session, transaction: SessionTransaction) ->
         now = perf_counter()
         for ended in [begun for begun in facts.open if begun.key == key]:
             facts.open.remove(ended)
+            ended.in_exception = sys.exc_info()[0] is not None
             ended.end(now)
     except Exception:
         guard.report("after_transaction_end")
 
 
+def _after_soft_rollback(session: Session, transaction: SessionTransaction) -> None:
+    try:
+        facts = uses.facts.get(session)
+        if facts is None:
+            return
+        if session.is_active:
+            facts.failure = None
+        elif facts.failure is None:
+            error = sys.exc_info()[1]
+            if error is not None:
+                facts.failure = _first_failure(facts, error)
+    except Exception:
+        guard.report("after_soft_rollback")
+
+
+def _first_failure(facts: SessionFacts, error: BaseException) -> FirstFailure:
+    """Describe a failed flush, without the values that its message may hold."""
+    current = current_scope()
+    location = user = None
+    mysql = False
+    if current is not None:
+        frame, scope = current
+        location = frame.recording.locate(sys._getframe(2))
+        user = earlier(scope, facts.serial)
+        mysql = any(begun.bind.mysql for begun in facts.open)
+    name = type(error).__name__
+    driver = getattr(error, "orig", None)
+    if driver is not None:
+        name += f" ({type(driver).__module__}.{type(driver).__name__})"
+    return FirstFailure(
+        name, str(getattr(error, "statement", None) or ""), mysql, location, user
+    )
+
+
 _LISTENERS: dict[str, t.Callable[..., None]] = {
     "after_transaction_create": _after_transaction_create,
     "after_begin": _after_begin,
+    "before_commit": _before_commit,
     "after_commit": _after_commit,
     "after_rollback": _after_rollback,
+    "after_soft_rollback": _after_soft_rollback,
     "after_transaction_end": _after_transaction_end,
 }

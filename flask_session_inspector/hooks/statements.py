@@ -25,22 +25,26 @@ from ..recorder import RawTransaction
 from ..recorder import Scope
 from . import binds
 from . import dml
+from . import history
 from . import loans
 from . import returning
 from . import uses
 from .contexts import current_scope
+from .contexts import is_outside
 from .dml import Written
 from .dml import rows_of
 from .dml import written_by
 from .frames import Frame
 from .returning import needed as changes_needed
 from .returning import pending
+from .workers import runner
 
 if t.TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPICursor
     from sqlalchemy.engine.interfaces import ExecutionContext
 
     from ..recorder import Bind
+    from ..recorder import SessionFacts
 
 
 def listen() -> None:
@@ -98,13 +102,15 @@ def _run(
         listened.
     """
     current = _current()
-    if current is None:
-        return False
     cursor, statement, context = arguments[0], arguments[1], arguments[-1]
+    if current is None:
+        _look_for_stray(context)
+        return False
     dialect = context.dialect
     before = None
     if dialect.name == "sqlite" and (pending or changes_needed.get(statement, True)):
         before = _before(context, statement)
+    facts = _enter(current[1], current[0], context)
     began = perf_counter()
     try:
         if not _done_by_another(getattr(dialect.dispatch, name), own, *arguments):
@@ -112,8 +118,46 @@ def _run(
     except BaseException:
         _note(*current, began, cursor, statement, parameters, context, failed=True)
         raise
+    finally:
+        if facts is not None:
+            facts.busy = None
     _note(*current, began, cursor, statement, parameters, context, before)
     return True
+
+
+def _look_for_stray(context: t.Any) -> None:
+    """Look for a session that is used outside of every app context."""
+    try:
+        facts = uses.facts_on(context.root_connection)
+        if facts is not None and facts.last is not None and is_outside():
+            history.note_stray(facts, sys._getframe(3))
+    except Exception:
+        guard.report("do_execute")
+
+
+def _enter(scope: Scope, frame: Frame, context: t.Any) -> SessionFacts | None:
+    """Take note that a session is inside of a statement, alone if all is well.
+
+    :return: What is known of it, if this call is to take note of the end.
+    """
+    try:
+        facts = uses.facts_on(context.root_connection)
+        if facts is None:
+            return None
+        me = runner()
+        if facts.busy is None:
+            facts.busy = me
+            return facts
+        if facts.busy is not me:
+            used = scope.sessions.get(facts.serial)
+            if used is None and facts.last is not None:
+                used = facts.last.sessions.get(facts.serial)
+            if used is not None:
+                location = frame.recording.locate(sys._getframe(3))
+                history.note_crossing(scope, used, location, at_once=True)
+    except Exception:
+        guard.report("do_execute")
+    return None
 
 
 _LISTENERS: dict[str, t.Callable[..., bool]] = {
@@ -172,6 +216,10 @@ def _note(
         elif facts.open and facts.open[-1].scope is not scope:
             # Another request shares the session, and began its transaction.
             uses.take_over(facts, scope)
+        location = recording.locate(sys._getframe(2))
+        used = None if facts is None else scope.sessions.get(facts.serial)
+        if used is not None and used.inherited:
+            history.note_outlived(scope, used, context, location)
         written = None
         rows = None
         if not failed:
@@ -185,9 +233,11 @@ def _note(
                 rows,
                 bind,
                 None if facts is None else facts.serial,
-                recording.locate(sys._getframe(2)),
+                location,
                 _lazily_loaded(context),
                 recording.render_parameters(context, parameters, sql),
+                written is not None,
+                _fingerprint(parameters) if written is None else None,
             )
         )
         if written is not None:
@@ -217,6 +267,16 @@ def _count(
         transaction.unsettled.append((to_come, written.table, index))
     else:
         transaction.add_writes(written.table, written.rows or 0)
+
+
+def _fingerprint(parameters: t.Any) -> int | None:
+    """Hash bound values, so that the same ones are known again."""
+    try:
+        if type(parameters) is dict:
+            return hash(tuple(parameters.items()))
+        return hash(parameters)
+    except TypeError:  # A list of several sets, or a value that cannot be hashed.
+        return None
 
 
 def _lazily_loaded(context: t.Any) -> str | None:

@@ -1,21 +1,24 @@
-"""Which sessions a record saw, and what became of them."""
+"""Which sessions a record saw, and when it began to use them."""
 
 from __future__ import annotations
 
 import sys
 import typing as t
-from time import perf_counter
 
 from sqlalchemy.orm import Session
 from sqlalchemy.orm import sessionmaker
 
+from ..clues import ForkedUse
+from ..process import process
 from ..recorder import RawSession
 from ..recorder import RawTransaction
 from ..recorder import Scope
 from ..recorder import SessionFacts
 from ..registries import sessions_kept_in
 from ..weak import WeakIdentityDict
+from . import history
 from . import loans
+from .workers import worker
 
 if t.TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -26,9 +29,6 @@ facts: WeakIdentityDict[Session, SessionFacts] = WeakIdentityDict()
 # Several sessions can join one connection; the last one to begin uses it now.
 _facts_on: WeakIdentityDict[Connection, list[SessionFacts]] = WeakIdentityDict()
 _connections_of: WeakIdentityDict[Session, set[int]] = WeakIdentityDict()
-
-# Telling net changes from touched attributes costs microseconds for each object.
-_MOST_COMPARED = 1000
 
 
 def forget() -> None:
@@ -52,6 +52,11 @@ def facts_on(connection: Connection) -> SessionFacts | None:
     """Return what is known of the session that uses a connection."""
     joined = _facts_on.get(connection)
     return joined[-1] if joined else None
+
+
+def facts_by_serial(serial: int) -> SessionFacts | None:
+    """Return what is known of a session by its number; not on the hot path."""
+    return next((known for known in facts.values() if known.serial == serial), None)
 
 
 def join(session: Session, known: SessionFacts, connection: Connection) -> None:
@@ -80,25 +85,52 @@ def part(session: Session, known: SessionFacts) -> None:
 def use(frame: Frame, scope: Scope, session: Session) -> RawSession:
     """Return what a record saw of a session, from its first use on."""
     used = scope.sessions.get(session.hash_key)
+    if used is not None and used.used:
+        return used
+    caller = sys._getframe(1)
+    location = frame.recording.locate(caller)
     if used is None:
-        location = frame.recording.locate(sys._getframe(1))
         used = meet(frame, scope, session)
-        used.first_use = location
+    used.used = True
+    used.first_use = location
+    known = used.facts
+    if known.registry_key is None:
+        history.look_for_proxy(frame, known, session, caller)
+    if known.pid != process.pid:
+        scope.note(ForkedUse("session", known.serial, known.pid, location))
+    if used.earlier is not None:
+        history.tell(scope, used)
     return used
 
 
 def meet(frame: Frame, scope: Scope, session: Session) -> RawSession:
     """Enter a session into a record, without saying that it was used."""
     known = facts_of(session)
-    used = RawSession(known, frame.index, None)
+    used = RawSession(known, frame.index, frame.context, worker())
     scope.sessions[known.serial] = used
     if known.registry is None:
         frame.recording.name_registry(known, session)
-    if known.first_record is None:
-        known.first_record = scope.id
+    if frame.is_visit:
+        used.of_outer_context = _is_of_context(frame, session)
+    before = known.last
+    known.last = scope
+    if known.first is None:
+        known.first = scope
+    elif before is not None and before is not scope:
+        history.compare(frame, before, session, used)
     if known.open:
         take_over(known, scope)
     return used
+
+
+def _is_of_context(frame: Frame, session: Session) -> bool:
+    """Say whether an app context that is there has a session for its own."""
+    if frame.recording.registry_of(session) is not None:
+        return True
+    context = frame.context()
+    return context is not None and any(
+        kept is session for kept, _ in sessions_kept_in(vars(context.g))
+    )
 
 
 def take_over(known: SessionFacts, scope: Scope) -> None:
@@ -119,6 +151,7 @@ def take_over(known: SessionFacts, scope: Scope) -> None:
             begun.nested,
             begun.bind,
         )
+        transaction.keeps_writes = begun.keeps_writes
         scope.add_transaction(transaction)
         known.open.append(transaction)
         if not begun.nested:
@@ -128,102 +161,6 @@ def take_over(known: SessionFacts, scope: Scope) -> None:
 def _identity(begun: RawTransaction) -> tuple[int, int]:
     # A session has one on each bind that it uses.
     return (begun.key, begun.connection_key)
-
-
-def observe_sessions(frame: Frame, scope: Scope) -> None:
-    """Look at the sessions of a context just before they are removed."""
-    frame.keys = []
-    for registry in frame.recording.registries():
-        try:
-            key = registry.key()
-        except Exception:
-            # may need what there is only inside a request.
-            continue
-        frame.keys.append((registry, key))
-        session = registry.session(key)
-        if session is not None and _is_concerned(frame, scope, session):
-            used = _see(frame, scope, session)
-            registry.name_session(used.facts, key)
-            # It may have been used first in a context nested in this one.
-            used.context = frame.index
-    context = frame.context()
-    if context is not None:
-        for session, made in sessions_kept_in(vars(context.g)):
-            if not _is_concerned(frame, scope, session):
-                continue
-            used = _see(frame, scope, session)
-            if made and used.facts.registry is None:
-                used.facts.origin = "factory"
-    for used in list(scope.sessions.values()):
-        session = used.facts.reference()
-        if session is not None and used.context == frame.index:
-            used.identity_map_size = len(session.identity_map)
-            used.pending = _pending(session)
-
-
-def _is_concerned(frame: Frame, scope: Scope, session: Session) -> bool:
-    """Say whether a session that is there is one of this record.
-
-    In a context pushed before the request, it can be one that the request never
-    touched.
-    """
-    if not frame.is_visit or session.hash_key in scope.sessions:
-        return True
-    known = facts.get(session)
-    return known is None or known.first_record is None
-
-
-def observe_end(frame: Frame, scope: Scope) -> None:
-    """Tell how each session of a context ended, after its teardown."""
-    held: set[int] = set()
-    for registry, key in frame.keys:
-        session = registry.session(key)
-        if session is not None and _is_concerned(frame, scope, session):
-            # A teardown function may have made a new one after the removal.
-            known = _see(frame, scope, session).facts
-            registry.name_session(known, key)
-            held.add(known.serial)
-    frame.keys = []
-    for serial, used in list(scope.sessions.items()):
-        if used.context == frame.index:
-            used.ended = _how_it_ended(used, serial in held)
-
-
-def _how_it_ended(used: RawSession, held: bool) -> str:
-    session = used.facts.reference()
-    if held or (session is not None and _is_in_use(session)):
-        return "open"
-    if session is None:
-        # Its connection was rolled back and returned, and nothing said so.
-        for begun in used.facts.open:
-            begun.end(perf_counter())
-        used.facts.open.clear()
-    return "closed" if used.facts.registry is None else "removed"
-
-
-def _is_in_use(session: Session) -> bool:
-    # Nothing tells that a session was closed; a closed one holds nothing.
-    return (
-        session.in_transaction()
-        or len(session.identity_map) > 0
-        or not session._is_clean()
-    )
-
-
-def _see(frame: Frame, scope: Scope, session: Session) -> RawSession:
-    return scope.sessions.get(session.hash_key) or meet(frame, scope, session)
-
-
-def _pending(session: Session) -> tuple[int, int, int]:
-    """Count what was never flushed: new, changed and deleted objects."""
-    # The properties build sets; most sessions end clean.
-    if session._is_clean():
-        return (0, 0, 0)
-    touched = list(session.dirty)
-    changed = len(touched)
-    if changed <= _MOST_COMPARED:
-        changed = sum(1 for instance in touched if session.is_modified(instance))
-    return (len(session.new), changed, len(session.deleted))
 
 
 def _class_and_origin(session: Session) -> tuple[str, str]:

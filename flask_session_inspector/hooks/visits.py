@@ -143,5 +143,5 @@ def _go_on(visit: Visit, incoming: Request) -> None:
     if isinstance(scope, Scope) and scope.streamed and scope.stopped is not None:
         visit.request = weakref.ref(incoming)
         visit.responded = True
-        visit.join(scope)
+        visit.go_on(scope)
         visit.host.visits.append(visit)

@@ -34,10 +34,12 @@ class Store(t.Protocol):
     shared: bool
     epoch: str
 
-    def put(self, scope: Scope, *, keep: bool = True) -> None:
+    def put(self, scope: Scope, *, keep: bool = True, revive: bool = False) -> None:
         """Keep the record of a scope. Takes microseconds and never raises.
 
         :param keep: If not, the record is only counted, as stored and evicted.
+        :param revive: If the record is here for a second time and was not retained,
+            retain it after all.
         """
 
     def latest(self) -> int:

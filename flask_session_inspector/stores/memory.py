@@ -52,7 +52,7 @@ class MemoryStore:
         """Leave the parent's records, and its lock, to the parent."""
         self._begin()
 
-    def put(self, scope: Scope, *, keep: bool = True) -> None:
+    def put(self, scope: Scope, *, keep: bool = True, revive: bool = False) -> None:
         record_id = str(scope.id)
         # What leaves the ring is freed after the lock: that can run host code.
         replaced = evicted = None
@@ -61,10 +61,12 @@ class MemoryStore:
             scope.handed_over = True
             if not again:
                 self._stored += 1
-            if not keep or (again and record_id not in self._entries):
+            absent = record_id not in self._entries
+            if not keep or (again and absent and not revive):
                 # Not wanted, or evicted before it went on.
                 self._evicted += not again
                 return
+            self._evicted -= again and absent
             self._latest += 1
             replaced = self._entries.pop(record_id, None)
             self._entries[record_id] = _Entry(self._latest, scope)

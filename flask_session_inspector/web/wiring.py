@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import typing as t
+import weakref
+
+from werkzeug.routing import BuildError
 
 from ..guard import guard
+from .pages.panels import DETAIL_VIEW
 
 if t.TYPE_CHECKING:
     import flask
@@ -59,6 +64,30 @@ def wirings(
         guarded("adding the page to Flask-Admin", add_page),
         guarded("adding the panel to the debug toolbar", add_panel),
     ]
+
+
+def addresses(inspection: Inspection, app: flask.Flask) -> t.Callable[[str], str]:
+    """Return a function that tells the address of a record, for the log.
+
+    It needs no app context. Where there is no page, it is the JSON's address.
+    """
+    reference = weakref.ref(app)
+
+    def address_of(record_id: str) -> str:
+        host = reference()
+        if host is None:
+            return record_id
+        root = host.config["APPLICATION_ROOT"]
+        adapter = host.url_map.bind("localhost", root)
+        for name in sorted(inspection.own_blueprints):
+            with contextlib.suppress(BuildError):
+                return adapter.build(f"{name}.{DETAIL_VIEW}", {"record_id": record_id})
+        with contextlib.suppress(BuildError):
+            values = {"request_id": record_id}
+            return adapter.build("session_inspector.request_detail", values)
+        return record_id
+
+    return address_of
 
 
 def add_panel(app: flask.Flask) -> None:

@@ -1,0 +1,87 @@
+"""What Flask-Admin's views hold, in themselves and in what hangs on them."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..registries import admin_views
+from ..registries import proxy_of_extension
+from .forms import is_form
+from .judge import Place
+from .judge import Told
+from .judge import is_safe
+from .peek import class_attributes
+from .peek import instance_attributes
+from .peek import mro
+from .peek import named_entries
+from .step import Step
+from .steps import class_steps
+from .steps import own_bases
+from .walk import Walk
+
+if t.TYPE_CHECKING:
+    import flask
+
+_BACK_TO_FLASK = frozenset({"admin", "blueprint"})
+
+
+def held_by_views(app: flask.Flask, walk: Walk, told: Told) -> None:
+    """Tell what every view holds.
+
+    What its forms have from the view itself is told only where it is pinned.
+    """
+    views = list(admin_views(app))
+    classes = [kind for view in views for kind in own_bases(type(view))]
+    for place in (*app.extensions.get("admin", ()), *views, *classes):
+        walk.skip(place)
+    for view in views:
+        where = f'admin view "{instance_attributes(view).get("endpoint")}"'
+        session = _session_of(view)
+        if session is not None:
+            told.tell(where, session, "view")
+        own = {id(session), id(proxy_of_extension(session))}
+        told.begin_group()
+        walk.begin_place()
+        for path, held, _ in walk.follow(where, _steps(view)):
+            if path == f"{where}.session":
+                continue
+            if id(held) not in own or not is_safe(held):
+                told.tell(path, held, _place(path, derived=id(held) in own))
+
+
+def _session_of(view: object) -> t.Any:
+    """Return what ``view.session`` is, from the instance or its class."""
+    attributes = instance_attributes(view)
+    if "session" in attributes:
+        return attributes["session"]
+    for kind in mro(type(view)):
+        if "session" in class_attributes(kind):
+            found = class_attributes(kind)["session"]
+            # A property is not asked.
+            return None if issubclass(type(found), property) else found
+    return None
+
+
+def _steps(view: object) -> t.Iterator[Step]:
+    attributes = instance_attributes(view)
+    for _, value in named_entries(attributes):
+        if is_form(value):
+            yield Step("", value, 0)
+    loaders = attributes.get("_form_ajax_refs")
+    if type(loaders) is dict:
+        for name, loader in named_entries(loaders):
+            yield Step(f' > form field "{name}" > AJAX loader', loader, 0)
+    for name, value in named_entries(attributes):
+        if name not in _BACK_TO_FLASK and not is_form(value):
+            yield Step(f".{name}", value)
+    yield from class_steps(type(view))
+
+
+def _place(path: str, *, derived: bool) -> Place:
+    if derived:
+        return "inherited"
+    if path.endswith(" > AJAX loader"):
+        return "loader"
+    if path.endswith(" > Unique validator"):
+        return "Unique"
+    return "form" if " > form field " in path else ""

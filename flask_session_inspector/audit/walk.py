@@ -1,0 +1,95 @@
+"""Following references from one place, as far as a bounded look goes."""
+
+from __future__ import annotations
+
+import collections
+import types
+import typing as t
+
+from .kinds import held_types
+from .step import Step
+from .steps import steps_from
+
+#: Objects that one audit looks into, and of those in one place.
+MOST_OBJECTS = 20_000
+MOST_IN_PLACE = 2_000
+#: Attributes, entries and closures between a place and what it holds. The steps
+#: between a form and its validators are not counted.
+MOST_STEPS = 4
+
+_TYPES: tuple[type, ...] = (
+    *(types.NoneType, bool, int, float, complex, str, bytes, bytearray),
+    *(types.ModuleType, types.BuiltinFunctionType, types.CodeType),
+)
+# By id, since a metaclass can have a hash of its own.
+_NOTHING = frozenset(map(id, _TYPES))
+
+
+def is_nothing(candidate: object) -> bool:
+    """Say whether an object references nothing of interest, by its type."""
+    return id(type(candidate)) in _NOTHING
+
+
+class Walk:
+    """One audit's walk over the objects of an application.
+
+    :ivar visited: How many objects were looked into.
+    """
+
+    def __init__(self) -> None:
+        self.visited = 0
+        self._held_types = held_types()
+        # Kept, so that no id is used again meanwhile.
+        self._places: dict[int, object] = {}
+        self._seen: dict[int, object] = {}
+
+    def skip(self, place: object) -> None:
+        """Never come to an object from elsewhere: it is a place of its own."""
+        self._places[id(place)] = place
+
+    def is_skipped(self, candidate: object) -> bool:
+        """Say whether an object is a place of its own."""
+        return id(candidate) in self._places
+
+    def begin_place(self) -> None:
+        """Look into objects again that were seen in another place."""
+        self._seen = {}
+
+    def is_held(self, candidate: object) -> bool:
+        """Say whether an object is a session, or gives one."""
+        return issubclass(type(candidate), self._held_types)
+
+    def follow(self, place: str, first: t.Iterable[Step]) -> t.Iterator[Step]:
+        """Find what is held in a place, the nearest first.
+
+        :param place: The path so far.
+        :param first: The steps to begin with.
+        :return: What was found, with the path to it.
+        """
+        left = MOST_IN_PLACE
+        waiting = collections.deque((place + x.path, x.target, x.cost) for x in first)
+        while waiting:
+            path, target, cost = waiting.popleft()
+            if self.is_held(target):
+                yield Step(path, target)
+                continue
+            number = id(target)
+            if cost > MOST_STEPS or number in self._seen or number in self._places:
+                continue
+            if left <= 0 or self.visited >= MOST_OBJECTS:
+                return
+            left -= 1
+            self.visited += 1
+            self._seen[number] = target
+            free = []
+            for step in steps_from(target):
+                if is_nothing(step.target) or cost + step.cost > MOST_STEPS:
+                    continue
+                further = (path + step.path, step.target, cost + step.cost)
+                if step.cost:
+                    waiting.append(further)
+                else:
+                    free.append(further)
+            # What costs nothing has the better name: "form field" comes before
+            # the attribute that the form was made of.
+            waiting.extendleft(reversed(free))

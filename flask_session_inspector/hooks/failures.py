@@ -1,0 +1,125 @@
+"""What an exception that reaches Flask tells about the sessions.
+
+SQLAlchemy sends no event when it refuses something; all that can be seen is its
+exception. What is of interest is taken out at once: the exception itself would
+keep every frame alive that it passed.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+import typing as t
+
+from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.exc import PendingRollbackError
+from sqlalchemy.orm import InstanceState
+from sqlalchemy.orm import Session
+from sqlalchemy.orm import SessionTransaction
+from sqlalchemy.orm.exc import DetachedInstanceError
+
+from ..clues import AlreadyAttached
+from ..clues import CommitHookSql
+from ..clues import DetachedAccess
+from ..clues import Poisoned
+from . import objects
+from . import uses
+
+if t.TYPE_CHECKING:
+    from ..clues import Clue
+    from ..locations import RawLocation
+    from ..recorder import Scope
+    from ..recording import Recording
+
+_ATTACHED = re.compile(
+    r"Object '<(?P<name>[\w.]+) at [^']*>' is already attached to session"
+    r" '(?P<owner>\d+)' \(this is '(?P<other>\d+)'\)"
+)
+_COMMITTING = re.compile(r"This session is in '(?P<state>committed|prepared)' state")
+_ATTRIBUTE = re.compile(r"lazy load operation of attribute '(?P<name>\w+)'")
+
+
+def note_raised(recording: Recording, scope: Scope, error: BaseException) -> None:
+    """Take note of an exception of the view, also of one that is handled."""
+    scope.raised = scope.raised or type(error).__name__
+    for each in _chain(error):
+        location = recording.locate_raise(each.__traceback__)
+        if isinstance(each, PendingRollbackError):
+            _note(scope, _poisoned(each, location))
+        elif isinstance(each, InvalidRequestError):
+            match = _COMMITTING.search(str(each))
+            if match is not None:
+                session = _session_in(each.__traceback__)
+                serial = None if session is None else session.hash_key
+                _note(scope, CommitHookSql(match["state"], serial, location))
+
+
+def note_unhandled(recording: Recording, scope: Scope, error: BaseException) -> None:
+    """Take note of an exception that nobody handled."""
+    note_raised(recording, scope, error)
+    for each in _chain(error):
+        location = recording.locate_raise(each.__traceback__)
+        if isinstance(each, DetachedInstanceError):
+            _note(scope, _detached(each, location))
+        elif isinstance(each, InvalidRequestError):
+            match = _ATTACHED.search(str(each))
+            if match is not None:
+                name = match["name"].rpartition(".")[2]
+                owner, other = int(match["owner"]), int(match["other"])
+                _note(scope, AlreadyAttached(name, owner, other, location))
+
+
+def _note(scope: Scope, clue: Clue) -> None:
+    # One exception comes by more than once: when it is raised, when nobody
+    # handles it, and at the teardown.
+    if clue not in (scope.clues or ()):
+        scope.note(clue)
+
+
+def _chain(error: BaseException | None) -> t.Iterator[BaseException]:
+    """Iterate over an exception and those that it was raised from."""
+    for _ in range(5):
+        if error is None:
+            return
+        yield error
+        error = error.__cause__
+
+
+def _poisoned(error: BaseException, location: RawLocation | None) -> Poisoned:
+    session = _session_in(error.__traceback__)
+    facts = None if session is None else uses.facts.get(session)
+    if facts is None:
+        return Poisoned(None, None, location)
+    return Poisoned(facts.serial, facts.failure, location)
+
+
+def _detached(error: BaseException, location: RawLocation | None) -> DetachedAccess:
+    state = _local_in(error.__traceback__, "state", InstanceState)
+    match = _ATTRIBUTE.search(str(error))
+    attribute = match["name"] if match else ""
+    if state is None:
+        return DetachedAccess("an object", attribute, None, location)
+    origin = objects.detachments.get(state)
+    return DetachedAccess(state.class_.__name__, attribute, origin, location)
+
+
+def _session_in(traceback: types.TracebackType | None) -> Session | None:
+    transaction = _local_in(traceback, "self", SessionTransaction)
+    if transaction is not None:
+        return t.cast(Session, transaction.session)
+    return t.cast("Session | None", _local_in(traceback, "self", Session))
+
+
+def _local_in(
+    traceback: types.TracebackType | None, name: str, kind: type[t.Any]
+) -> t.Any:
+    """Find a local variable of SQLAlchemy's own frames, the innermost first."""
+    found = None
+    while traceback is not None:
+        frame = traceback.tb_frame
+        if str(frame.f_globals.get("__name__")).startswith("sqlalchemy.orm."):
+            value = frame.f_locals.get(name)
+            if issubclass(type(value), kind):
+                found = value
+        traceback = traceback.tb_next
+    return found

@@ -1,0 +1,197 @@
+"""What one request, or one other app context, has done so far."""
+
+from __future__ import annotations
+
+import threading
+import typing as t
+from time import perf_counter
+from time import time
+
+from ..process import process
+from .sessions import RawSession
+from .traces import RawCheckout
+from .traces import RawStatement
+from .traces import RawTransaction
+
+if t.TYPE_CHECKING:
+    from ..clues import Clue
+    from ..recording import Recording
+    from ..records import Finding
+    from ..registries import KnownRegistry
+
+# One fault can leave the same clue again and again.
+MOST_CLUES = 50
+
+
+class RecordId(t.NamedTuple):
+    """The id of a record before it is text: the process and a number in it."""
+
+    process: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.process}-{self.number}"
+
+
+class Scope:
+    """What one request, or one other app context, has done so far.
+
+    :ivar environ: The WSGI environment of its request, until it is closed.
+    :ivar frames: The pushed app contexts that belong to it and are not popped.
+    :ivar stopped: When the app context that it began with was popped, or the
+        last one that went on after that.
+    :ivar handed_over: Whether the store has had it before.
+    :ivar secrets: The URL variables that are sensitive by name; ``None`` for one
+        that is not plain text or a number.
+    :ivar told: Whether ``request_recorded`` was sent for it.
+    :ivar limit: How many statements, transactions and checkouts it keeps each.
+    :ivar raised: The class name of the exception that its view raised, also of one
+        that an error handler answered.
+    :ivar nested: The indices of the app contexts that were pushed inside of
+        another of it, by the same thread; ``None`` while there are none.
+    :ivar continued: Those in which its streamed response went on.
+    :ivar recording: Returns the writing side of its application, while that lives.
+    :ivar still_held: What registries held when a nested app context was popped.
+    :ivar reported: What of its findings was told already.
+    :ivar clues: What the hooks saw beyond statements; ``None`` while nothing.
+    :ivar findings: What the rules made of it at its end.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "app_name",
+        "checkouts",
+        "clues",
+        "continued",
+        "dropped",
+        "endpoint",
+        "environ",
+        "error",
+        "findings",
+        "frames",
+        "handed_over",
+        "id",
+        "joined",
+        "kind",
+        "limit",
+        "method",
+        "nested",
+        "path",
+        "pid",
+        "query",
+        "raised",
+        "recording",
+        "reported",
+        "reused_context",
+        "secrets",
+        "sessions",
+        "started",
+        "started_at",
+        "statement_overflow",
+        "statements",
+        "status",
+        "still_held",
+        "stopped",
+        "streamed",
+        "thread",
+        "told",
+        "transactions",
+    )
+
+    def __init__(
+        self,
+        app_name: str,
+        kind: str,
+        limit: int,
+        recording: t.Callable[[], Recording | None] = lambda: None,
+    ) -> None:
+        self.id = RecordId(process.token, next(process.record_numbers))
+        self.app_name = app_name
+        self.recording = recording
+        self.kind = kind
+        self.limit = limit
+        self.pid = process.pid
+        self.thread = threading.current_thread().name
+        self.started_at = time()
+        self.started = perf_counter()
+        self.stopped: float | None = None
+        self.method: str | None = None
+        self.path: str | None = None
+        self.query: bytes = b""
+        self.secrets: tuple[str | None, ...] = ()
+        self.endpoint: str | None = None
+        self.status: int | None = None
+        self.error: str | None = None
+        self.environ: dict[str, t.Any] | None = None
+        self.frames: set[object] = set()
+        self.joined: list[object] = []
+        self.reused_context = False
+        self.streamed = False
+        self.sessions: dict[int, RawSession] = {}
+        self.transactions: list[RawTransaction] = []
+        self.statements: list[RawStatement] = []
+        self.checkouts: list[RawCheckout] = []
+        self.statement_overflow = 0
+        self.dropped = False
+        self.handed_over = False
+        self.told = False
+        self.raised: str | None = None
+        self.still_held: dict[int, tuple[KnownRegistry, object]] = {}
+        self.nested: set[int] | None = None
+        self.continued: set[int] | None = None
+        self.clues: list[Clue] | None = None
+        self.findings: tuple[Finding, ...] = ()
+        self.reported: set[tuple[str, int | None, str]] = set()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended; what happens later is not its own."""
+        return self.stopped is not None and not self.frames
+
+    @property
+    def contexts(self) -> int:
+        """How many app contexts belong to it."""
+        return 1 + len(self.joined)
+
+    def join(self) -> int:
+        """Count one more app context, maybe in another thread.
+
+        :return: Its index; the one that the scope began with has the index 0.
+        """
+        ticket = object()
+        self.joined.append(ticket)
+        return 1 + self.joined.index(ticket)
+
+    def note(self, clue: Clue) -> None:
+        """Keep a clue, while there are not too many."""
+        if self.clues is None:
+            self.clues = []
+        if len(self.clues) < MOST_CLUES:
+            self.clues.append(clue)
+
+    def add_statement(self, statement: RawStatement) -> int | None:
+        """Keep a statement, or count it once there are too many.
+
+        :return: Its index, ``None`` if it was only counted.
+        """
+        statements = self.statements
+        if len(statements) >= self.limit:
+            self.statement_overflow += 1
+            self.dropped = True
+            return None
+        statements.append(statement)
+        return len(statements) - 1
+
+    def add_transaction(self, transaction: RawTransaction) -> None:
+        """Keep a transaction while there is room."""
+        if len(self.transactions) < self.limit:
+            self.transactions.append(transaction)
+        else:
+            self.dropped = True
+
+    def add_checkout(self, checkout: RawCheckout) -> None:
+        """Keep a checkout while there is room."""
+        if len(self.checkouts) < self.limit:
+            self.checkouts.append(checkout)
+        else:
+            self.dropped = True

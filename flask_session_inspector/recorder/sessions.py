@@ -1,0 +1,182 @@
+"""What is known of a session, and what one record saw of it."""
+
+from __future__ import annotations
+
+import typing as t
+import weakref
+
+from ..locations import RawLocation
+from ..process import process
+from .traces import RawTransaction
+
+if t.TYPE_CHECKING:
+    from flask.ctx import AppContext
+    from sqlalchemy.orm import Session
+
+    from ..clues import Detachment
+    from ..clues import Earlier
+    from ..clues import FirstFailure
+    from .scope import RecordId
+    from .scope import Scope
+
+
+class SessionFacts:
+    """What is known of one session, in whatever records it appears.
+
+    :ivar open: Its transactions that have not ended.
+    :ivar first: The scope that used it first, and ``last`` the one that did so
+        last.
+    :ivar began_outside: It was used before any scope could take note of it.
+    :ivar pid: The process that it was first seen in.
+    :ivar identity_map: The identity map that it had then; closing it makes
+        another.
+    :ivar busy: The thread or greenlet that is inside of a statement now.
+    :ivar failure: The failed flush that nobody rolled back.
+    :ivar detachment: How it lost objects the last time.
+    :ivar kept_as: The name under which Flask-SQLAlchemy-Lite keeps it.
+    :ivar unknown_registry: A ``scoped_session`` made it that nobody named.
+    """
+
+    __slots__ = (
+        "began_outside",
+        "busy",
+        "class_name",
+        "detachment",
+        "failure",
+        "first",
+        "identity_map",
+        "kept_as",
+        "last",
+        "open",
+        "origin",
+        "pid",
+        "proxy_id",
+        "python_id",
+        "reference",
+        "registry",
+        "scope_key",
+        "serial",
+        "unknown_registry",
+    )
+
+    def __init__(self, session: Session, class_name: str, origin: str) -> None:
+        self.serial: int = session.hash_key
+        self.python_id = id(session)
+        self.reference = weakref.ref(session)
+        self.class_name = class_name
+        self.origin = origin
+        self.registry: str | None = None
+        self.proxy_id: int | None = None
+        self.scope_key: str | None = None
+        self.first: Scope | None = None
+        self.last: Scope | None = None
+        self.began_outside = False
+        self.pid = process.pid
+        self.identity_map = weakref.ref(session.identity_map)
+        self.busy: object = None
+        self.failure: FirstFailure | None = None
+        self.detachment: Detachment | None = None
+        self.kept_as: str | None = None
+        self.unknown_registry = False
+        self.open: list[RawTransaction] = []
+
+    @property
+    def first_record(self) -> RecordId | None:
+        """The record that used it first."""
+        return None if self.first is None else self.first.id
+
+    @property
+    def registry_key(self) -> object:
+        """What the sessions of one registry have in common, ``None`` without one."""
+        if self.registry is not None:
+            return (self.registry, self.proxy_id)
+        return self.kept_as
+
+    @property
+    def registry_name(self) -> str:
+        """What to call that registry."""
+        if self.registry is not None or self.kept_as in (None, "default"):
+            return self.registry or "db.session"
+        return f"db.get_session({self.kept_as!r})"
+
+
+class RawSession:
+    """What one record saw of one session.
+
+    :ivar app_context: The app context that it was used in.
+    :ivar worker: The thread or greenlet that used it first here.
+    :ivar used: Whether it did anything, or was only there.
+    :ivar earlier: The record that used it before this one.
+    :ivar reached: How it came here from that one: the registry had it under a
+        ``"recycled"`` key, or under a key that is too ``"coarse"``.
+    :ivar inherited: The ``id()`` of the states of the objects that were in it.
+    :ivar carried_over: How many those were.
+    :ivar held: The registry still held it after its app context was popped.
+    :ivar closed_by_host: It had been closed, though not removed.
+    :ivar made_at_teardown: It was not there when the teardown began.
+    :ivar left_in_transaction: A transaction was still open then.
+    :ivar left_objects: How many objects were still in it then.
+    :ivar of_outer_context: It belongs to an app context that was pushed before
+        the request and goes on after it.
+    :ivar thrown_new: Objects that were added, never flushed and thrown away when
+        it was closed, by class; likewise ``thrown_changed``.
+    :ivar deleted_unflushed: Objects marked as deleted just before the removal.
+    :ivar looked_at: When it was looked at for the last time before its removal.
+    """
+
+    __slots__ = (
+        "app_context",
+        "carried_over",
+        "closed_by_host",
+        "context",
+        "deleted_unflushed",
+        "earlier",
+        "ended",
+        "facts",
+        "first_use",
+        "held",
+        "identity_map_size",
+        "inherited",
+        "left_in_transaction",
+        "left_objects",
+        "looked_at",
+        "made_at_teardown",
+        "of_outer_context",
+        "pending",
+        "reached",
+        "thrown_changed",
+        "thrown_new",
+        "used",
+        "worker",
+    )
+
+    def __init__(
+        self,
+        facts: SessionFacts,
+        context: int,
+        app_context: weakref.ref[AppContext],
+        worker: int,
+    ) -> None:
+        self.facts = facts
+        self.context = context
+        self.app_context = app_context
+        self.worker = worker
+        self.first_use: RawLocation | None = None
+        self.used = False
+        self.earlier: Earlier | None = None
+        self.reached: t.Literal["", "recycled", "coarse"] = ""
+        self.inherited: t.Collection[int] = ()
+        self.carried_over = 0
+        self.identity_map_size = 0
+        self.pending = (0, 0, 0)
+        self.ended = "open"
+        self.held = False
+        self.closed_by_host = False
+        self.made_at_teardown = False
+        self.left_in_transaction = False
+        self.left_objects = 0
+        self.of_outer_context = False
+        self.thrown_new: dict[str, int] = {}
+        self.thrown_changed: dict[str, int] = {}
+        self.deleted_unflushed: dict[str, int] = {}
+        self.looked_at: float | None = None

@@ -1,0 +1,166 @@
+"""One statement, one transaction, one checkout, as they are noted."""
+
+from __future__ import annotations
+
+import typing as t
+import weakref
+
+from ..locations import RawLocation
+
+if t.TYPE_CHECKING:
+    from sqlalchemy.pool import Pool
+
+    from .scope import Scope
+
+
+class Bind(t.NamedTuple):
+    """The name of a bind, and whether its SQL is MySQL's."""
+
+    name: str
+    mysql: bool
+
+
+NO_BIND = Bind("", False)
+
+
+class RawStatement(t.NamedTuple):
+    """One execution of one statement; see :class:`~.records.StatementRecord`.
+
+    :ivar writes: Whether it wrote rows of a known table.
+    :ivar fingerprint: The hash of the bound values of a statement that wrote
+        nothing; ``None`` where they have none.
+    """
+
+    began: float
+    ended: float
+    sql: str
+    rows: int | None
+    bind: Bind
+    serial: int | None
+    location: RawLocation | None
+    relationship: str | None
+    parameters: tuple[dict[str, str], ...] | None
+    writes: bool = False
+    fingerprint: int | None = None
+
+
+class RawTransaction:
+    """A database transaction of one session on one bind.
+
+    :ivar key: ``id()`` of SQLAlchemy's ``SessionTransaction``, which lives at
+        least as long as this is open. The object itself would keep its session
+        alive.
+    :ivar asked: When the commit was asked for that ended it.
+    :ivar in_exception: It was closed while an exception was being handled.
+    :ivar keeps_writes: Closing it discards nothing: the session was given a
+        connection with a transaction of its own, or each statement commits.
+    """
+
+    __slots__ = (
+        "asked",
+        "began",
+        "bind",
+        "connection_key",
+        "ended",
+        "in_exception",
+        "keeps_writes",
+        "key",
+        "nested",
+        "outcome",
+        "scope",
+        "serial",
+        "unsettled",
+        "writes",
+    )
+
+    def __init__(
+        self,
+        scope: Scope,
+        serial: int,
+        key: int,
+        connection_key: int,
+        began: float,
+        nested: bool,
+        bind: Bind,
+    ) -> None:
+        self.scope = scope
+        self.serial = serial
+        self.key = key
+        self.connection_key = connection_key
+        self.began = began
+        self.ended: float | None = None
+        self.asked: float | None = None
+        self.in_exception = False
+        self.keeps_writes = False
+        self.nested = nested
+        self.outcome: str | None = None
+        self.bind = bind
+        self.writes: dict[str, int] = {}
+        self.unsettled: list[tuple[t.Any, str, int | None]] = []
+
+    def add_writes(self, table: str, rows: int) -> None:
+        """Count rows written to a table."""
+        if rows > 0:
+            self.writes[table] = self.writes.get(table, 0) + rows
+
+    def settle(self) -> None:
+        """Count the rows that the driver could tell only after a fetch.
+
+        SQLite counts the rows of ``UPDATE ... RETURNING`` while they are
+        fetched; the cursor still knows the number after it was closed.
+        """
+        for cursor, table, index in self.unsettled:
+            rows = cursor.rowcount
+            self.add_writes(table, rows)
+            cursor.forget()
+            if index is not None and rows >= 0:
+                statements = self.scope.statements
+                statements[index] = statements[index]._replace(rows=rows)
+        self.unsettled.clear()
+
+    def end(self, now: float) -> None:
+        """Take note of the end; without an outcome it was just closed."""
+        self.settle()
+        if not self.scope.closed:
+            self.ended = now
+            self.outcome = self.outcome or "close"
+
+
+class RawCheckout:
+    """One loan of a pooled connection.
+
+    :ivar worker: The thread or greenlet that took it.
+    :ivar detached: It was taken out of the pool for good.
+    """
+
+    __slots__ = (
+        "bind",
+        "connection_id",
+        "detached",
+        "location",
+        "pool",
+        "returned",
+        "scope",
+        "serial",
+        "taken",
+        "worker",
+    )
+
+    def __init__(
+        self,
+        scope: Scope | None,
+        connection_id: int,
+        taken: float,
+        worker: int,
+        pool: weakref.ref[Pool] | None,
+    ) -> None:
+        self.scope = scope
+        self.connection_id = connection_id
+        self.taken = taken
+        self.worker = worker
+        self.pool = pool
+        self.location: RawLocation | None = None
+        self.returned: float | None = None
+        self.detached = False
+        self.bind = NO_BIND
+        self.serial: int | None = None

@@ -1,0 +1,97 @@
+"""The faults that are diagnosed: one small function for each.
+
+:data:`RULES` is the one definition of code, name, severity, meaning and fix;
+pages, documentation and command line take them from here.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import time
+import typing as t
+
+from ..builder import location as shown_location
+from ..guard import guard
+from ..records import Finding
+from ..records import Holder
+from . import objects
+from . import queries
+from . import scoping
+from . import threads
+from . import transactions
+from .case import Case
+from .catalogue import Found
+from .catalogue import Rule
+from .catalogue import registered
+
+if t.TYPE_CHECKING:
+    from ..recorder import Scope
+
+__all__ = ["RULES", "Case", "Found", "Rule", "examine", "of_holder"]
+
+# Registered by being imported.
+_FAMILIES = (scoping, transactions, threads, objects, queries)
+
+RULES: cabc.Mapping[str, Rule] = registered()
+
+
+def examine(case: Case, ignored: cabc.Collection[str] = ()) -> tuple[Finding, ...]:
+    """Ask every rule about a record.
+
+    :param ignored: The codes that are not asked for.
+    :return: The findings, in the order of the codes.
+    """
+    scope = case.scope
+    if not (scope.sessions or scope.checkouts or scope.statements or scope.clues):
+        return ()
+    findings: list[Finding] = []
+    for each in RULES.values():
+        if each.code in ignored:
+            continue
+        try:
+            for found in each.check(case):
+                findings.append(_finding(each, found, scope))
+        except Exception:
+            guard.report(f"the rule {each.code}")
+    return tuple(findings)
+
+
+def _finding(rule: Rule, found: Found, scope: Scope) -> Finding:
+    return Finding(
+        code=rule.code,
+        name=rule.name,
+        severity=found.severity or rule.severity,
+        message=found.message,
+        hint=rule.fix,
+        evidence=found.evidence,
+        request_id=str(scope.id),
+        session=found.session,
+        location=shown_location(found.location),
+        related_requests=found.related,
+        docs_url=rule.docs_url,
+        at=time.time(),
+    )
+
+
+def of_holder(holder: Holder, at: float) -> Finding:
+    """Report what the audit found pinned.
+
+    :param at: When it was found, in Unix seconds.
+    """
+    rule = RULES["FSI103"]
+    what = "a session" if holder.session is None else f"the session S{holder.session}"
+    evidence: dict[str, t.Any] = {"held by": holder.where, "holds": holder.holds}
+    return Finding(
+        code=rule.code,
+        name=rule.name,
+        severity=rule.severity,
+        message=f"{holder.where} holds {what} for the life of the application.",
+        hint=holder.hint or rule.fix,
+        evidence=evidence,
+        request_id=None,
+        session=holder.session,
+        location=None,
+        related_requests=(),
+        docs_url=rule.docs_url,
+        at=at,
+    )

@@ -1,0 +1,144 @@
+"""What a rule reads: a record that has ended, and words for what is in it."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import os
+import typing as t
+
+from ..clues import Clue
+from ..clues import Earlier
+from ..masking import storable
+from ..recorder import RawSession
+from ..recorder import RawStatement
+from ..recorder import RawTransaction
+from ..recorder import Scope
+from ..sqltext import statement_kind
+
+if t.TYPE_CHECKING:
+    from ..builder import RecordBuilder
+    from ..locations import RawLocation
+
+C = t.TypeVar("C", bound=Clue)
+
+
+class Case:
+    """A record in the hands of the rules.
+
+    :param scope: The record's raw side. It has ended, unless the rules are asked
+        early because of an app context that nobody pops.
+    :param builder: Masks what leaves the process.
+    :param idle_ms: The threshold of FSI203.
+    :param pinned: Where the audit found sessions, by serial.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        builder: RecordBuilder,
+        *,
+        idle_ms: float,
+        pinned: cabc.Mapping[int, cabc.Sequence[str]],
+    ) -> None:
+        self.scope = scope
+        self.idle_ms = idle_ms
+        self.pinned = pinned
+        self._builder = builder
+
+    @property
+    def is_request(self) -> bool:
+        """Whether the record is a request's."""
+        return self.scope.kind == "request"
+
+    @property
+    def sessions(self) -> cabc.Collection[RawSession]:
+        """The sessions of the record."""
+        return list(self.scope.sessions.values())
+
+    def clues(self, kind: type[C]) -> list[C]:
+        """Return the clues of one kind."""
+        return [clue for clue in self.scope.clues or () if isinstance(clue, kind)]
+
+    def session(self, serial: int | None) -> RawSession | None:
+        """Return what the record saw of a session."""
+        return None if serial is None else self.scope.sessions.get(serial)
+
+    def statements(self, serial: int | None) -> list[RawStatement]:
+        """Return the kept statements of a session, in their order."""
+        return [each for each in self.scope.statements if each.serial == serial]
+
+    def transactions(self, serial: int) -> list[RawTransaction]:
+        """Return the kept transactions of a session, in their order."""
+        return [each for each in self.scope.transactions if each.serial == serial]
+
+    def served(self, used: RawSession) -> bool:
+        """Say whether a session did something here, and was not only there."""
+        return used.used or any(
+            each.serial == used.facts.serial for each in self.scope.statements
+        )
+
+    def pins(self, serial: int) -> tuple[str, ...]:
+        """Name what keeps a session for the life of the application."""
+        return tuple(self.pinned.get(serial, ()))
+
+    def is_query(self, statement: RawStatement) -> bool:
+        """Say whether a statement only reads."""
+        return statement_kind(statement.sql, mysql=statement.bind.mysql) == "select"
+
+    def sql(self, statement: RawStatement) -> str:
+        """Return a statement as it may be shown."""
+        return self._builder.shown_sql(statement.sql, statement.bind.mysql)
+
+    def shown(self, sql: str, *, mysql: bool) -> str:
+        """Return SQL as it may be shown."""
+        return self._builder.shown_sql(sql, mysql)
+
+    def name(self, user: Earlier) -> str:
+        """Name another record: ``"GET /products"``."""
+        path = self._builder.path(user.path, user.query, user.secrets)
+        if user.kind == "request":
+            return " ".join(part for part in (user.method, path) if part) or "a request"
+        if user.kind == "cli":
+            return f"the command {path}" if path else "a command"
+        return "an app context pushed by hand"
+
+    def milliseconds(self, moment: float) -> float:
+        """Return a moment in milliseconds from the start of the record."""
+        return round(max(moment - self.scope.started, 0) * 1000, 1)
+
+
+def label(serial: int) -> str:
+    """Name a session: ``"S12"``."""
+    return f"S{serial}"
+
+
+def at(location: RawLocation | None) -> str:
+    """Name a line in a sentence: ``" at views.py:12 in report"``, or nothing."""
+    if location is None:
+        return ""
+    return f" at {place(location, short=True)}"
+
+
+def place(location: RawLocation | None, *, short: bool = False) -> str:
+    """Name a line: ``"/srv/shop/views.py:12 in report"``.
+
+    :param short: Only the last part of the path.
+    """
+    if location is None:
+        return "unknown"
+    file, line, function = location
+    if short:
+        file = os.path.basename(file)
+    return f"{storable(file)}:{line} in {function}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Put a number and a noun together: ``"1 row"``, ``"1,204 rows"``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def listed(parts: cabc.Sequence[str]) -> str:
+    """Put words in a row: ``"a, b and c"``."""
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"

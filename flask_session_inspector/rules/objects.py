@@ -1,0 +1,102 @@
+"""Rules on objects that live longer than their session, or than its request."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import typing as t
+
+from ..clues import DetachedAccess
+from ..clues import Detachment
+from ..clues import Outlived
+from .case import Case
+from .case import at
+from .case import label
+from .case import place
+from .catalogue import Found
+from .catalogue import rule
+
+
+@rule(
+    "FSI401",
+    "detached-access",
+    "error",
+    meaning=(
+        "An attribute of an object had to be loaded, and the session that the object"
+        " came from is gone: DetachedInstanceError."
+    ),
+    fix=(
+        "Load what is needed while the session is open (selectinload(), a plain value"
+        " instead of the object), or keep the id and load the object again."
+    ),
+)
+def detached_access(case: Case) -> cabc.Iterator[Found]:
+    for clue in case.clues(DetachedAccess):
+        origin = clue.origin
+        what = (
+            f"{clue.attribute} of {clue.instance}" if clue.attribute else clue.instance
+        )
+        message = f"{what} had to be loaded{at(clue.location)}, "
+        evidence: dict[str, t.Any] = {"read": place(clue.location)}
+        related: tuple[str, ...] = ()
+        if origin is None:
+            message += "but no session known to the inspector ever had it."
+            evidence["session"] = "unknown: it may come from a pickle or a cache"
+        else:
+            message += (
+                f"but {_how(case, origin)} had detached it from {label(origin.serial)}."
+            )
+            evidence["session"] = label(origin.serial)
+            evidence["detached by"] = _how(case, origin)
+            evidence["detached"] = place(origin.location)
+            if origin.user is not None and origin.user.record != case.scope.id:
+                evidence["in"] = case.name(origin.user)
+                related = (str(origin.user.record),)
+        yield Found(
+            message,
+            evidence,
+            None if origin is None else origin.serial,
+            clue.location,
+            related,
+        )
+
+
+@rule(
+    "FSI402",
+    "object-outlived-request",
+    "warning",
+    meaning=(
+        "An object that an earlier request loaded is still attached to a live session,"
+        " and reading it ran SQL on that session in another request."
+    ),
+    fix=(
+        "Do not keep mapped objects beyond their request: keep ids or plain values,"
+        " and load the object through the session of the request that needs it."
+    ),
+)
+def object_outlived_request(case: Case) -> cabc.Iterator[Found]:
+    for clue in case.clues(Outlived):
+        what = clue.relationship or clue.class_name
+        before = clue.loaded_by
+        yield Found(
+            f"Reading {what}{at(clue.location)} ran SQL on {label(clue.serial)}: the"
+            f" object belongs to {case.name(before)}, which is over.",
+            {
+                "object": clue.class_name,
+                "loaded": clue.relationship or "an expired attribute",
+                "read": place(clue.location),
+                "loaded first in": case.name(before),
+                "there": place(before.location),
+            },
+            clue.serial,
+            clue.location,
+            (str(before.record),),
+        )
+
+
+def _how(case: Case, origin: Detachment) -> str:
+    if origin.at_teardown:
+        whose = origin.user
+        if whose is None or whose.record == case.scope.id:
+            return "the teardown of an app context of this record"
+        return f"the end of {case.name(whose)}"
+    return f"{origin.how}()"

@@ -1,0 +1,207 @@
+"""Rules on threads, greenlets, streams and processes."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import typing as t
+
+from ..clues import Abandonment
+from ..clues import CrossThread
+from ..clues import ForkedUse
+from ..clues import LateUse
+from .case import Case
+from .case import at
+from .case import label
+from .case import listed
+from .case import place
+from .catalogue import Found
+from .catalogue import rule
+
+
+@rule(
+    "FSI301",
+    "cross-thread",
+    "error",
+    meaning=(
+        "A session was used by a thread or greenlet while it was another's. A Session"
+        " is not safe for that: statements of the two mix in one transaction, and its"
+        " state can break."
+    ),
+    fix=(
+        "Give the thread an app context of its own (with app.app_context()), pass it"
+        " ids instead of objects, and let it load them through its own db.session."
+    ),
+)
+def cross_thread(case: Case) -> cabc.Iterator[Found]:
+    for clue in case.clues(CrossThread):
+        other = clue.other
+        how = (
+            "at the same moment"
+            if clue.at_once
+            else "while it was in use"
+            if other is not None
+            else "outside of its app context"
+        )
+        evidence: dict[str, t.Any] = {
+            "first": {"thread": clue.owner, "place": place(clue.owner_location)},
+            "then": {"thread": clue.intruder, "place": place(clue.location)},
+        }
+        related: tuple[str, ...] = ()
+        if other is not None and other.record != case.scope.id:
+            evidence["first"]["request"] = case.name(other)
+            related = (str(other.record),)
+        pins = case.pins(clue.serial)
+        if pins:
+            evidence["held by"] = list(pins)
+        yield Found(
+            f"{label(clue.serial)} of {clue.owner} was used by {clue.intruder}"
+            f"{at(clue.location)} {how}.",
+            evidence,
+            clue.serial,
+            clue.location,
+            related,
+        )
+
+
+@rule(
+    "FSI302",
+    "used-after-teardown",
+    "error",
+    meaning=(
+        "A session ran SQL after the request that first used it was torn down, outside"
+        " of any other request. Nothing will end that transaction or return its"
+        " connection."
+    ),
+    fix=(
+        "Do not hand a session, or objects of one, to what outlives the request: let"
+        " the thread, callback or generator push an app context of its own and load"
+        " what it needs."
+    ),
+)
+def used_after_teardown(case: Case) -> cabc.Iterator[Found]:
+    for clue in case.clues(LateUse):
+        used = case.session(clue.serial)
+        first = None if used is None else used.first_use
+        yield Found(
+            f"{label(clue.serial)} ran SQL{at(clue.location)} after this request was"
+            " torn down.",
+            {
+                "first use": place(first),
+                "late use": place(clue.location),
+                "thread": clue.thread,
+            },
+            clue.serial,
+            clue.location,
+        )
+
+
+@rule(
+    "FSI303",
+    "stream-changed-session",
+    "warning",
+    meaning=(
+        "The view used one session and the generator of its streamed response another:"
+        " the first was removed when the view returned. Objects of the view are"
+        " detached in the generator, and it reads in another transaction."
+    ),
+    fix=(
+        "Load everything before the response is returned, or do all of the database"
+        " work inside of the generator."
+    ),
+)
+def stream_changed_session(case: Case) -> cabc.Iterator[Found]:
+    continued = case.scope.continued
+    if not continued:
+        return
+    in_view: dict[object, t.Any] = {}
+    for used in case.sessions:
+        key = used.facts.registry_key
+        if key is None or not case.statements(used.facts.serial):
+            continue
+        if used.context not in continued:
+            in_view[key] = used
+        elif key in in_view:
+            before = in_view[key]
+            serials = [label(each.facts.serial) for each in (before, used)]
+            yield Found(
+                f"The view used {serials[0]}{at(before.first_use)}, the generator of"
+                f" its response {serials[1]}{at(used.first_use)}.",
+                {
+                    "view": {"session": serials[0], "place": place(before.first_use)},
+                    "generator": {
+                        "session": serials[1],
+                        "place": place(used.first_use),
+                    },
+                },
+                used.facts.serial,
+                used.first_use,
+            )
+            return
+
+
+@rule(
+    "FSI304",
+    "context-abandoned",
+    "warning",
+    meaning=(
+        "An app context that used a session is still pushed while its thread already"
+        " serves another request. Its session is not removed, and Flask before 3.2"
+        " lets the next requests of that thread run inside of it."
+    ),
+    fix=(
+        "Push app contexts with a with block only. Close streamed responses whatever"
+        " happens, on the thread that iterated them, or do not use the database in"
+        " their generators."
+    ),
+)
+def context_abandoned(case: Case) -> cabc.Iterator[Found]:
+    for clue in case.clues(Abandonment):
+        serials = [label(serial) for serial in clue.serials]
+        first = case.session(clue.serials[0])
+        what = "its streamed response" if clue.streamed else "it"
+        location = None if first is None else first.first_use
+        yield Found(
+            f"The app context of {what} with {listed(serials)} was not popped when its"
+            f" thread began to serve {case.name(clue.next_request)}.",
+            {
+                "thread": clue.thread,
+                "sessions": serials,
+                "used": place(location),
+                "next request": case.name(clue.next_request),
+            },
+            clue.serials[0],
+            location,
+            (str(clue.next_request.record),),
+        )
+
+
+@rule(
+    "FSI305",
+    "used-after-fork",
+    "error",
+    meaning=(
+        "A session or a pooled connection that the parent process made is used in a"
+        " child. Both talk over one socket then: answers get mixed up, and the"
+        " connection breaks for both."
+    ),
+    fix=(
+        "Call engine.dispose(close=False) first thing in the child, and let it make"
+        " its own sessions; with a preloading server do so in its post-fork hook."
+    ),
+)
+def used_after_fork(case: Case) -> cabc.Iterator[Found]:
+    for clue in case.clues(ForkedUse):
+        of_session = clue.what == "session"
+        what = label(clue.number) if of_session else f"Connection {clue.number}"
+        parent = "a parent process" if clue.pid is None else f"process {clue.pid}"
+        yield Found(
+            f"{what}, which {parent} made, was used in process {case.scope.pid}"
+            f"{at(clue.location)}.",
+            {
+                "made in": parent,
+                "used in": f"process {case.scope.pid}",
+                "place": place(clue.location),
+            },
+            clue.number if of_session else None,
+            clue.location,
+        )
