@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib.metadata
+import pathlib
+import sys
+
+# The directives that describe the findings.
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "_ext"))
 
 project = "Flask-Session-Inspector"
 author = "The Flask-Session-Inspector authors"
 project_copyright = "2026, The Flask-Session-Inspector authors"
 release = version = importlib.metadata.version("Flask-Session-Inspector")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "findings"]
 exclude_patterns = ["_build"]
 source_suffix = {".md": "markdown"}
 
