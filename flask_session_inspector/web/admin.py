@@ -16,6 +16,9 @@ from flask_admin import expose
 
 from .access import denial
 from .pages import panels
+from .pages.audit_page import audit_page
+from .pages.findings_page import findings_page
+from .pages.links import Links
 from .pages.list_page import list_page
 from .pages.record_page import detail_page
 
@@ -27,6 +30,7 @@ if t.TYPE_CHECKING:
     from ..inspection import Inspection
 
 AUTOMATIC_ENDPOINT = "session_inspector_page"
+_VIEWS = frozenset({"index", "record_page", "findings_page", "audit_page"})
 _DARK_SWATCHES = frozenset({"cyborg", "darkly", "slate", "solar", "superhero"})
 
 
@@ -62,10 +66,7 @@ class SessionsView(BaseView):  # type: ignore[misc] # of a module without types
     @expose("/")  # type: ignore[untyped-decorator] # as above
     def index(self) -> Response:
         """The list: verdicts, diagram, requests."""
-        try:
-            query: t.Mapping[str, str] = request.args
-        except UnicodeDecodeError:  # Bytes that are not UTF-8 are no filter.
-            abort(400, "The query string must be UTF-8.")
+        query = _query()
         page = list_page(_present(), query, query.get("before", ""))
         return self._answer(
             "list.html", 400 if page.problem else 200, page=page, title=self.name
@@ -85,26 +86,31 @@ class SessionsView(BaseView):  # type: ignore[misc] # of a module without types
             )
         return self._answer("detail.html", page=detail_page(inspection, record))
 
+    @expose("/findings")  # type: ignore[untyped-decorator] # as above
+    def findings_page(self) -> Response:
+        """The faults that were found, by their code."""
+        page = findings_page(_present())
+        return self._answer("findings.html", page=page, title=self.name)
+
+    @expose("/audit")  # type: ignore[untyped-decorator] # as above
+    def audit_page(self) -> Response:
+        """Who holds a session; with ``?session=12`` also what keeps that alive."""
+        page = audit_page(_present(), _query().get("session", ""))
+        return self._answer(
+            "audit.html", 400 if page.problem else 200, page=page, title=self.name
+        )
+
     def _answer(self, template: str, status: int = 200, **values: t.Any) -> Response:
         swatch = getattr(t.cast(Admin, self.admin).theme, "swatch", "")
         html = self.render(
             f"session_inspector/{template}",
-            list_url=self.get_url(f"{self.endpoint}.index"),
-            record_url=self._record_url,
-            filtered_url=self._filtered_url,
+            links=Links(self.endpoint, self.get_url),
             is_dark=swatch in _DARK_SWATCHES,
             **values,
         )
         response = make_response(html, status)
         response.headers["Cache-Control"] = "no-store"
         return response
-
-    def _record_url(self, record_id: str) -> str:
-        return str(self.get_url(f"{self.endpoint}.record_page", record_id=record_id))
-
-    def _filtered_url(self, **query: str) -> str:
-        given = {name: value for name, value in query.items() if value}
-        return str(self.get_url(f"{self.endpoint}.index", **given))
 
     def _handle_view(self, name: str, **kwargs: t.Any) -> t.Any:
         # Flask-Admin before 2.2 goes on to the view where the callback returns None.
@@ -117,7 +123,7 @@ class SessionsView(BaseView):  # type: ignore[misc] # of a module without types
     ) -> t.Any:
         # If a view raises TypeError, Flask-Admin calls it once more in another way,
         # and what is seen is the error of that.
-        if getattr(fn, "__name__", "") in ("index", "record_page"):
+        if getattr(fn, "__name__", "") in _VIEWS:
             return fn(self, *args, **kwargs)
         return super()._run_view(fn, *args, **kwargs)
 
@@ -275,6 +281,13 @@ def _sessions_views(admin: Admin) -> list[SessionsView]:
 def _inspection() -> Inspection | None:
     inspection: Inspection | None = current_app.extensions.get("session_inspector")
     return inspection
+
+
+def _query() -> t.Mapping[str, str]:
+    try:
+        return request.args
+    except UnicodeDecodeError:  # Bytes that are not UTF-8 ask for nothing.
+        abort(400, "The query string must be UTF-8.")
 
 
 def _present() -> Inspection:

@@ -16,6 +16,7 @@ from flask import request
 from ..process import process
 from ..queries import MOST as MAX_LIMIT
 from .access import forgery
+from .serials import serial_of
 
 if t.TYPE_CHECKING:
     from ..inspection import Inspection
@@ -90,8 +91,17 @@ def findings() -> Response:
 
 
 def audit() -> Response:
-    """Answer the objects that hold a session."""
-    return answer({"audit": inspection_of_app().audit()})
+    """Answer the objects that hold a session, and what keeps a given one alive."""
+    inspection = inspection_of_app()
+    try:
+        session = _parameters("session").get("session")
+        serial = None if session is None else serial_of(session)
+    except (Malformed, ValueError) as malformed:
+        return problem(400, str(malformed))
+    payload: dict[str, object] = {"audit": inspection.audit()}
+    if serial is not None:
+        payload["kept_alive_by"] = inspection.kept_alive_by(serial)
+    return answer(payload)
 
 
 def counters() -> Response:

@@ -14,6 +14,10 @@ from flask_session_inspector import RequestRecord
 from flask_session_inspector import SessionRecord
 from flask_session_inspector import StatementRecord
 from flask_session_inspector import TransactionRecord
+from flask_session_inspector.web.pages.links import RecordNames
+
+if t.TYPE_CHECKING:
+    from flask_session_inspector import Inspection
 
 PROXY = 0x7F3A9C1E2B50
 AT = 1_700_000_000.0
@@ -161,6 +165,21 @@ def record(number: int, *sessions: SessionRecord, **changes: t.Any) -> RequestRe
         + len(fields["connection_statements"]),
     )
     return RequestRecord(**fields)
+
+
+class Retained:
+    """What an inspection retains, for what looks records up by their id."""
+
+    def __init__(self, *records: RequestRecord) -> None:
+        self._records = {each.id: each for each in records}
+
+    def request(self, request_id: str) -> RequestRecord | None:
+        return self._records.get(request_id)
+
+
+def names(*records: RequestRecord) -> RecordNames:
+    """Names for these records, and for no others."""
+    return RecordNames(t.cast("Inspection", Retained(*records)))
 
 
 def _first_used_in(each: SessionRecord, record_id: str) -> SessionRecord:

@@ -16,6 +16,7 @@ class Markup(HTMLParser):
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
+        self._pieces: list[str] = []
         self.feed(html)
         self.close()
 
@@ -24,6 +25,12 @@ class Markup(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
+        self._pieces.append(data)
+
+    @property
+    def words(self) -> str:
+        """The text of all elements, each with one space around it."""
+        return " ".join(" ".join(self._pieces).split())
 
     def attributes(self, tag: str, name: str) -> list[str]:
         return [

@@ -132,7 +132,8 @@ class TestList:
             html = page(shop.app.test_client())
         assert "held by admin view safe" in html
         assert "admin view unsafe bypasses it" in html
-        assert "Admin view &#34;unsafe&#34; holds a Session" in html
+        named = "FSI103 session-pinned: admin view &#34;unsafe&#34; holds the session"
+        assert named in html
 
     def test_commands_and_contexts(self, make_shop: MakeShop) -> None:
         shop = inspected(make_shop)

@@ -13,6 +13,7 @@ from flask import Flask
 from flask import abort
 from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from flask_session_inspector import Counters
@@ -352,6 +353,37 @@ def test_findings_and_audit(app: Flask, client: FlaskClient) -> None:
 
     assert findings == {"findings": encoding(inspection.findings())}
     assert audit == {"audit": encoding(inspection.audit())}
+
+
+def test_the_audit_tells_what_keeps_a_session_alive(
+    app: Flask, client: FlaskClient
+) -> None:
+    inspection = app.extensions["session_inspector"]
+    with Session() as kept:
+        serial = kept.hash_key
+        expected = inspection.kept_alive_by(serial)
+
+        for asked in (f"{serial}", f"S{serial}"):
+            payload = assert_json(client.get(f"{API}audit?session={asked}"))
+            assert set(payload) == {"audit", "kept_alive_by"}
+            assert payload["audit"] == encoding(inspection.audit())
+            assert len(payload["kept_alive_by"]) == len(expected)
+
+
+def test_nothing_keeps_a_session_alive_that_never_was(client: FlaskClient) -> None:
+    payload = assert_json(client.get(f"{API}audit?session=999999999999"))
+
+    assert payload["kept_alive_by"] == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["session=x", "session=", "session=-1", "session=1&session=2", "nothing=1", "=1"],
+)
+def test_a_malformed_query_of_the_audit_is_refused(
+    client: FlaskClient, query: str
+) -> None:
+    assert_one_sentence(client.get(f"{API}audit?{query}"), 400)
 
 
 def test_counters(app: Flask, client: FlaskClient) -> None:

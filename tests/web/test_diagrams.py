@@ -204,6 +204,9 @@ class TestScope:
     def test_the_holders_are_named(self) -> None:
         holders = [
             handmade.holder('app.extensions["sqlalchemy"]'),
+            # The audit's page has these.
+            handmade.holder("shop.models.db"),
+            handmade.holder('admin view "user" > form field "posts" > query factory'),
             handmade.holder(),
             handmade.holder('admin view "order"', verdict="deprecated"),
             handmade.holder(

@@ -15,6 +15,7 @@ from flask_debugtoolbar import DebugToolbarExtension
 from markup import Markup
 from sqlalchemy.orm import Session
 
+from flask_session_inspector import Finding
 from flask_session_inspector.toolbar import SessionsPanel
 from flask_session_inspector.web.fragments import panel as serve_fragment
 from flask_session_inspector.web.pages import panels
@@ -294,6 +295,58 @@ class TestHosts:
         assert "fsi" not in SessionsPanel.context
 
 
+class TestFindings:
+    def test_subtitle(self) -> None:
+        def subtitle(*findings: Finding) -> str:
+            record = handmade.record(1, handmade.session(7), findings=findings)
+            return panels.subtitle(record, frozenset())
+
+        error = handmade.finding()
+        note = handmade.finding("FSI502", severity="info")
+        assert subtitle() == "S7, isolated"
+        assert subtitle(error) == "1 finding"
+        assert subtitle(error, note) == "2 findings"
+        assert subtitle(note) == "S7, isolated"
+
+    @pytest.mark.parametrize("with_admin", [True, False])
+    def test_shown_with_links_where_they_lead_somewhere(
+        self, make_shop: MakeShop, with_admin: bool
+    ) -> None:
+        shop = with_toolbar(make_shop)
+        if with_admin:
+            Admin(shop.app)
+        other = shop.get()
+        record = handmade.record(
+            1,
+            handmade.session(7),
+            findings=(
+                handmade.finding(
+                    message="S7 served two requests.",
+                    related_requests=(other.id, "00000000-1"),
+                    evidence={"first used at": "/srv/shop/views.py:4 in show"},
+                ),
+                handmade.finding("FSI201", message="It was lost."),
+            ),
+        )
+        with shop.app.test_request_context():
+            view = panels.panel_view(shop.inspection, record, pending=False)
+            markup = Markup(panels.render("_panel.html", panel=view))
+        assert markup.elements[0][1]["data-fsi-subtitle"] == "2 findings"
+        for text in (
+            "FSI101 session-shared, and 1 more finding.",
+            "It was lost.",
+            "Other requests GET / 00000000-1 (no longer kept)",
+            "First used at shop/views.py:4 in show",
+        ):
+            assert text in markup.words
+        assert markup.words.count("S7 served two requests.") == 1
+        links = markup.attributes("a", "href")
+        assert (f"/admin/sessions/requests/{other.id}" in links) == with_admin
+        assert ("/admin/sessions/?session=S1" in links) == with_admin
+        # The page around the panel may have elements of the same id.
+        assert "FSI101" not in markup.attributes("article", "id")
+
+
 class TestHostileData:
     @pytest.mark.parametrize("pending", [True, False])
     def test_every_value_is_escaped(self, make_shop: MakeShop, pending: bool) -> None:
@@ -332,7 +385,7 @@ class TestHostileData:
         )
         with shop.app.test_request_context():
             view = panels.panel_view(shop.inspection, record, pending=pending)
-        html = panels.render("_panel.html", panel=view)
+            html = panels.render("_panel.html", panel=view)
         assert HOSTILE not in html
         assert "&lt;script&gt;" in html
         markup = Markup(html)

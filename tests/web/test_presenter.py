@@ -10,12 +10,12 @@ import pytest
 from flask_session_inspector import judge
 from flask_session_inspector.records import Location
 from flask_session_inspector.web.pages import headlines
+from flask_session_inspector.web.pages.finding_cards import finding_card
 from flask_session_inspector.web.pages.formats import listed
 from flask_session_inspector.web.pages.formats import milliseconds
 from flask_session_inspector.web.pages.formats import moment
 from flask_session_inspector.web.pages.formats import place
 from flask_session_inspector.web.pages.formats import shorten
-from flask_session_inspector.web.pages.presenter import finding_card
 from flask_session_inspector.web.pages.presenter import finding_chips
 from flask_session_inspector.web.pages.presenter import record_row
 from flask_session_inspector.web.pages.record_rows import connection_row
@@ -139,8 +139,8 @@ class TestRecordRow:
             ),
         )
         row = record_row(record, {}, idle_ms=500)
-        twice = "FSI101 \N{MULTIPLICATION SIGN} 2"
-        assert [chip.text for chip in row.findings] == [twice, "FSI203"]
+        chips = [(chip.code, chip.times) for chip in row.findings]
+        assert chips == [("FSI101", " \N{MULTIPLICATION SIGN} 2"), ("FSI203", "")]
         assert row.tone == "bad"
 
 
@@ -225,16 +225,17 @@ def test_connection_that_was_not_returned() -> None:
 
 
 def test_a_finding_links_to_https_only() -> None:
-    assert finding_card(handmade.finding()).docs_url
+    names = handmade.names()
+    assert finding_card(handmade.finding(), names).docs_url
     script = handmade.finding(docs_url="javascript:alert(1)")
-    assert finding_card(script).docs_url == ""
+    assert finding_card(script, names).docs_url == ""
 
 
 def test_chips_count_by_code_most_severe_first() -> None:
     chips = finding_chips(
         [handmade.finding("FSI900", severity="info"), handmade.finding("FSI102")]
     )
-    assert [chip.text for chip in chips] == ["FSI102", "FSI900"]
+    assert [chip.code for chip in chips] == ["FSI102", "FSI900"]
 
 
 class TestHeadlineOfARecord:
@@ -293,6 +294,57 @@ class TestHeadlineOfARecord:
         assert headline.title == "This command had its own session"
 
 
+class TestHeadlineWithFindings:
+    def test_the_worst_finding_speaks_for_itself(self) -> None:
+        worst = handmade.finding("FSI201", name="discarded-writes", message="Lost.")
+        record = handmade.record(
+            1,
+            handmade.session(7),
+            findings=(handmade.finding("FSI203", severity="warning"), worst),
+        )
+        headline = headlines.of_record(record, {7: 1})
+        assert headline.title == "Lost."
+        assert headline.text == "FSI201 discarded-writes, and 1 more finding."
+        assert (headline.tone, headline.icon) == ("bad", "bad")
+        assert headline.finding is worst
+
+    def test_a_record_without_sessions(self) -> None:
+        held = handmade.finding("FSI202", name="connection-held", message="Held.")
+        record = handmade.record(1, findings=(held,))
+        assert headlines.of_record(record, {}).title == "Held."
+
+    def test_a_note_leaves_the_answer_as_it_is(self) -> None:
+        note = handmade.finding("FSI502", severity="info")
+        record = handmade.record(1, handmade.session(7), findings=(note,))
+        headline = headlines.of_record(record, {7: 1})
+        assert headline.title == "This request had its own session, with 1 note"
+        assert headline.tone == "ok"
+        assert headline.finding is None
+
+    def test_a_warning_about_the_shared_session_knows_better(self) -> None:
+        # Of a context that was pushed before the request, for instance.
+        reused = handmade.finding(
+            "FSI104", severity="warning", session=7, message="It ran in a test's."
+        )
+        record = handmade.record(1, handmade.session(7), findings=(reused,))
+        headline = headlines.of_record(record, {7: 3})
+        assert headline.title == "It ran in a test's."
+        assert headline.tone == "warn"
+
+    def test_a_warning_about_something_else_does_not_hide_a_shared_session(
+        self,
+    ) -> None:
+        idle = handmade.finding("FSI203", severity="warning", session=8)
+        record = handmade.record(
+            1, handmade.session(7), handmade.session(8), findings=(idle,)
+        )
+        headline = headlines.of_record(record, {7: 3, 8: 1})
+        assert headline.title == (
+            "This request shared its session with others, with 1 finding"
+        )
+        assert headline.tone == "bad"
+
+
 class TestOverall:
     def test_nothing_yet(self) -> None:
         headline = headlines.overall(judge([]), [])
@@ -311,7 +363,7 @@ class TestOverall:
             for n in range(3)
         ]
         pinned = handmade.holder('admin view "post"', holds="Session", verdict="pinned")
-        headline = headlines.overall(judge(records), records, [pinned])
+        headline = headlines.overall(judge(records), records, pinned=[pinned])
         assert headline.title == "3 requests shared a session"
         assert 'Admin view "post" holds a Session' in headline.text
 
@@ -331,4 +383,37 @@ class TestOverall:
     def test_a_pinned_holder_is_trouble_before_it_is_used(self) -> None:
         records = [handmade.record(1, handmade.session(1))]
         pinned = handmade.holder(verdict="pinned", holds="Session")
-        assert headlines.overall(judge(records), records, [pinned]).tone == "bad"
+        assert headlines.overall(judge(records), records, pinned=[pinned]).tone == "bad"
+
+    def test_findings_tell_why(self) -> None:
+        records = [
+            handmade.record(n, handmade.raw_session(7, first_request_id="r0"))
+            for n in range(3)
+        ]
+        findings = [
+            handmade.finding("FSI203", severity="warning", name="idle-in-transaction"),
+            handmade.finding(message="S7 was made in reports.py."),
+        ]
+        headline = headlines.overall(judge(records), records, findings)
+        assert headline.title == "3 requests shared a session"
+        assert headline.text == "FSI101 session-shared: S7 was made in reports.py."
+
+    def test_findings_without_a_failed_verdict(self) -> None:
+        records = [handmade.record(1, handmade.session(1))]
+        idle = handmade.finding("FSI203", severity="warning", name="idle")
+        headline = headlines.overall(judge(records), records, [idle])
+        assert headline.title == "Found: idle"
+        assert (headline.tone, headline.icon) == ("warn", "warn")
+
+    def test_notes_change_no_verdict(self) -> None:
+        records = [handmade.record(1, handmade.session(1))]
+        note = handmade.finding("FSI502", severity="info")
+        headline = headlines.overall(judge(records), records, [note])
+        assert headline.tone == "ok"
+        assert headline.text.endswith("There is 1 note.")
+
+    def test_a_finding_before_the_first_request(self) -> None:
+        pinned = handmade.finding("FSI103", name="session-pinned")
+        headline = headlines.overall(judge([]), [], [pinned])
+        assert headline.title == "Found: session-pinned"
+        assert headline.tone == "bad"

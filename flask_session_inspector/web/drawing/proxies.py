@@ -13,7 +13,7 @@ from ..pages.formats import shorten
 TOP, HEIGHT = 6, 54
 MOST_BARS = 3
 _BAR_GAP, _BYPASS_ROOM = 12, 290
-# What owns a proxy is not what uses it.
+_VIEW = "admin view "
 _EXTENSION = 'app.extensions["sqlalchemy"]'
 
 
@@ -85,12 +85,16 @@ def short_holder(where: str) -> str:
     return where.replace('"', "")
 
 
-def _holders(names: list[str]) -> str:
-    prefix = "admin view "
-    if len(names) > 1 and all(each.startswith(prefix) for each in names):
-        bare = [each.removeprefix(prefix) for each in names]
-        return f"the admin views {listed(bare, 4)}"
-    return listed(names, 4)
+def _views(holders: cabc.Iterable[Holder]) -> str:
+    """Name the admin views among some holders; the audit's page has them all."""
+    names = [
+        short_holder(each.where).removeprefix(_VIEW)
+        for each in holders
+        if each.where.startswith(_VIEW) and " > " not in each.where
+    ]
+    if len(names) == 1:
+        return f"{_VIEW}{names[0]}"
+    return f"the {_VIEW.rstrip()}s {listed(names, 4)}" if names else ""
 
 
 def _name_of_held(where: str) -> str:
@@ -180,16 +184,12 @@ def _bar(
 ) -> ProxyBar:
     name = names[proxy_id]
     changed = list(names.values()).count(name) > 1 and name != "scoped_session"
-    held_by = [
-        short_holder(each.where)
-        for each in holders
-        if each.proxy_id == proxy_id and each.where not in (_EXTENSION, _watched(name))
-    ]
+    held_by = _views(each for each in holders if each.proxy_id == proxy_id)
     text = "the same proxy in every request"
     if changed:
         text = "not the same object in every request"
     if held_by:
-        text += f", held by {_holders(held_by)}"
+        text += f", held by {held_by}"
     facts = f"scoped_session {proxy_id:#x}"
     if rest:
         text = f"and {rest:,} more beside it, {text}"
@@ -216,12 +216,12 @@ def _no_proxy(
         text = "each session came from a sessionmaker"
     if not origins:
         text = "and no session was used"
-    views = [each.where for each in holders if each.holds == "db"]
-    held_by = [short_holder(each) for each in views if each != _EXTENSION]
+    of_db = [each for each in holders if each.holds == "db"]
+    held_by = _views(of_db)
     if held_by:
-        text += f"; db is held by {_holders(held_by)}"
+        text += f"; db is held by {held_by}"
     facts = "What scopes a session here is the code that made it."
-    if _EXTENSION in views:
+    if any(each.where == _EXTENSION for each in of_db):
         facts = "What scopes a session here is the SQLAlchemy extension."
     return ProxyBar(
         left,

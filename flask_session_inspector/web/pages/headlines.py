@@ -5,14 +5,18 @@ from __future__ import annotations
 import collections.abc as cabc
 from dataclasses import dataclass
 
+from ...records import Finding
 from ...records import Holder
 from ...records import RequestRecord
 from ...verdicts import Verdict
 from ...verdicts import counted
+from ..grouping import group_findings
+from ..grouping import most_severe
 from .formats import listed
 from .wording import Tone
 from .wording import lost_rows
-from .wording import worst_tone
+from .wording import severity
+from .wording import spoken
 
 _SUBJECTS = {
     "request": "This request",
@@ -23,12 +27,16 @@ _SUBJECTS = {
 
 @dataclass(frozen=True)
 class Headline:
-    """A sentence to be read first, with what it rests on below."""
+    """A sentence to be read first, with what it rests on below.
+
+    :param finding: The finding that it says, if it says one.
+    """
 
     tone: Tone
     icon: str
     title: str
     text: str
+    finding: Finding | None = None
 
 
 def of_record(
@@ -40,16 +48,43 @@ def of_record(
     :param pending: The record has not ended yet.
     """
     subject = _SUBJECTS[record.kind]
-    if not record.sessions:
-        return _without_sessions(record, subject)
-    headline = _isolation(record, users, subject, pending)
-    number = len(record.findings)
-    if not number or headline.tone == "bad":
-        return headline
-    tone = worst_tone(record.findings) or headline.tone
-    icon = tone if tone in ("bad", "warn") else headline.icon
-    title = f"{headline.title}, with {counted(number, 'finding')}"
-    return Headline(tone, icon, title, headline.text)
+    if record.sessions:
+        own = _isolation(record, users, subject, pending)
+    else:
+        own = _without_sessions(record, subject)
+    worst = most_severe(record.findings)
+    if worst is None:
+        return own
+    others = len(record.findings) - 1
+    if _says_more(worst, own, record, users):
+        tone, icon, _ = severity(worst)
+        text = f"{worst.code} {worst.name}"
+        text += f", and {counted(others, 'more finding')}." if others else "."
+        return Headline(tone, icon, worst.message, text, worst)
+    title = f"{own.title}, with {counted(others + 1, _noun(worst))}"
+    return Headline(own.tone, own.icon, title, own.text)
+
+
+def _noun(worst: Finding) -> str:
+    return "note" if worst.severity == "info" else "finding"
+
+
+def _says_more(
+    worst: Finding,
+    own: Headline,
+    record: RequestRecord,
+    users: cabc.Mapping[int, int],
+) -> bool:
+    """Say whether a diagnosis is to be told instead of what is seen without one."""
+    tone, _, _ = severity(worst)
+    if not tone or own.tone != "bad" or tone == "bad":
+        return bool(tone)
+    # It is milder than what is seen. Only if it is about the same sessions does
+    # it know better.
+    troubled = shared_serials(record, users) | {
+        each.serial for each in record.sessions if each.ended == "open"
+    }
+    return worst.session in troubled
 
 
 def shared_serials(
@@ -146,54 +181,73 @@ def _own(record: RequestRecord, subject: str, pending: bool) -> Headline:
 def overall(
     verdicts: cabc.Sequence[Verdict],
     records: cabc.Sequence[RequestRecord],
+    findings: cabc.Sequence[Finding] = (),
     pinned: cabc.Sequence[Holder] = (),
 ) -> Headline:
-    """Say in one sentence what the three verdicts come to.
+    """Say in one sentence what verdicts, findings and audit come to.
 
     :param verdicts: Same proxy, a session per request, no leakage; in this order.
     :param records: What they were stated from.
+    :param findings: Those of the records and of the audit.
     :param pinned: Holders of one session for the life of the application.
     """
-    same_proxy, own_session, no_leakage = verdicts
-    cause = ""
-    if pinned:
-        holder = pinned[0]
-        where = holder.where[:1].upper() + holder.where[1:]
-        cause = f" {where} holds a {holder.holds} instead of the proxy."
-    if own_session.passed is False:
-        number = len(own_session.requests)
-        title = f"{counted(number, 'request')} shared a session"
-        return Headline("bad", "bad", title, own_session.evidence[0] + cause)
-    if no_leakage.passed is False:
-        number = len(no_leakage.requests)
-        title = f"{counted(number, 'request')} left a session open"
-        return Headline("bad", "bad", title, no_leakage.evidence[0] + cause)
-    if same_proxy.passed is False:
-        return Headline(
-            "bad", "bad", "The proxy was not the same object", same_proxy.sentence
+    contradicted = _contradicted(verdicts)
+    worst = most_severe(findings)
+    tone = "" if worst is None else severity(worst)[0]
+    if worst is not None and tone:
+        where = "".join(
+            f" in {spoken(each)}" for each in records if each.id == worst.request_id
         )
+        named = f"{worst.code} {worst.name}{where}: {worst.message}"
+        if contradicted is not None:
+            return Headline("bad", "bad", contradicted.title, named, worst)
+        return Headline(tone, tone, _found(findings), named, worst)
+    # Without findings of that kind, which may all be ignored, the facts speak.
+    if contradicted is not None or pinned:
+        title, text = "A session is held for the life of the application", ""
+        if contradicted is not None:
+            title, text = contradicted.title, contradicted.text
+        return Headline("bad", "bad", title, f"{text} {_cause(pinned)}".strip())
     using = [each for each in records if each.kind == "request" and each.sessions]
     if not using:
-        return Headline(
-            "",
-            "info",
-            "No evidence yet",
-            "No recorded request has used a database session."
-            if records
-            else "Nothing has been recorded.",
-        )
+        text = "No recorded request has used a database session."
+        text = text if records else "Nothing has been recorded."
+        return Headline("", "info", "No evidence yet", text)
     sessions = sum(len(each.sessions) for each in using)
     title = (
         f"{counted(len(using), 'request')}, {counted(sessions, 'session')}:"
         f" each request had its own"
     )
-    tone: Tone = "ok"
     text = "Every session was gone when its request ended."
-    findings = [finding for each in records for finding in each.findings]
-    if pinned or findings:
-        tone = "bad" if pinned else worst_tone(findings) or "ok"
-        if findings:
-            text += f" There are {counted(len(findings), 'finding')}."
-        text += cause
-    icon = tone if tone in ("bad", "warn") else "okring"
-    return Headline(tone, icon, title, text)
+    if findings:
+        verb = "is" if len(findings) == 1 else "are"
+        text += f" There {verb} {counted(len(findings), 'note')}."
+    return Headline("ok", "okring", title, text)
+
+
+def _contradicted(verdicts: cabc.Sequence[Verdict]) -> Headline | None:
+    """Return the first verdict that failed, as a headline."""
+    same_proxy, own_session, no_leakage = verdicts
+    if own_session.passed is False:
+        title = f"{counted(len(own_session.requests), 'request')} shared a session"
+        return Headline("bad", "bad", title, own_session.evidence[0])
+    if no_leakage.passed is False:
+        title = f"{counted(len(no_leakage.requests), 'request')} left a session open"
+        return Headline("bad", "bad", title, no_leakage.evidence[0])
+    if same_proxy.passed is False:
+        title = "The proxy was not the same object"
+        return Headline("bad", "bad", title, same_proxy.sentence)
+    return None
+
+
+def _found(findings: cabc.Sequence[Finding]) -> str:
+    """Name the faults that were found, the most severe first."""
+    groups = [each for each in group_findings(findings) if each.severity != "info"]
+    return f"Found: {listed([each.name for each in groups])}"
+
+
+def _cause(pinned: cabc.Sequence[Holder]) -> str:
+    if not pinned:
+        return ""
+    where = pinned[0].where[:1].upper() + pinned[0].where[1:]
+    return f"{where} holds a {pinned[0].holds} instead of the proxy."

@@ -7,38 +7,30 @@ import typing as t
 from dataclasses import dataclass
 
 from ...queries import MOST as MOST_READ
-from ...records import Counters
+from ...records import Finding
 from ...records import RequestRecord
 from ...verdicts import Verdict
-from ...verdicts import counted
 from ...verdicts import judge
 from ...verdicts import users_of_sessions
 from ..drawing.diagrams import scope
 from ..drawing.scope_parts import Scope
 from .headlines import Headline
 from .headlines import overall
-from .presenter import Chip
+from .presenter import FindingChip
 from .presenter import RecordRow
 from .presenter import finding_chips
 from .presenter import record_row
+from .shell import Shell
+from .shell import shell
 from .wording import Tone
 from .wording import spoken
+from .wording import worst_tone
 
 if t.TYPE_CHECKING:
     from ...inspection import Inspection
 
 PAGE = 50
-FILTERS = ("path", "status", "session")
-
-
-@dataclass(frozen=True)
-class Notice:
-    """Something to know about the recording itself."""
-
-    tone: Tone
-    icon: str
-    title: str
-    text: str
+FILTERS = ("path", "status", "session", "finding")
 
 
 @dataclass(frozen=True)
@@ -80,10 +72,9 @@ class ListPage:
     :param paged: Whether this is not the first page.
     """
 
-    store: str
-    notices: tuple[Notice, ...]
+    shell: Shell
     headline: Headline
-    findings: tuple[Chip, ...]
+    findings: tuple[FindingChip, ...]
     verdicts: tuple[VerdictCard, ...]
     counts: tuple[Count, ...]
     scope: Scope | None
@@ -105,7 +96,7 @@ def list_page(
 ) -> ListPage:
     """Read the list.
 
-    :param filters: ``path``, ``status`` and ``session`` as they were typed.
+    :param filters: What :data:`FILTERS` names, as it was typed.
     :param before: The id of the record after which the page begins, or empty.
     """
     wanted = {name: filters.get(name, "").strip() for name in FILTERS}
@@ -124,20 +115,18 @@ def list_page(
     holders = inspection.audit()
     verdicts = judge(everything)
     pinned = [each for each in holders if each.verdict == "pinned"]
-    counters = inspection.counters
-    findings = [finding for record in everything for finding in record.findings]
+    findings = inspection.findings()
     return ListPage(
-        _store(inspection),
-        _notices(inspection, counters),
-        overall(verdicts, everything, pinned),
+        shell(inspection, "requests", findings, holders),
+        overall(verdicts, everything, findings, pinned),
         finding_chips(findings),
         tuple(_verdict_card(each, everything) for each in verdicts),
-        _counts(everything, users, len(findings)),
+        _counts(everything, users, findings),
         scope(everything, users=users, holders=holders),
         tuple(record_row(each, users, idle_ms=idle_ms) for each in rows[:PAGE]),
         wanted,
         problem,
-        counters.retained,
+        inspection.counters.retained,
         rows[PAGE - 1].id if len(rows) > PAGE else "",
         bool(before),
         any(each.findings for each in rows),
@@ -148,34 +137,6 @@ def retained(inspection: Inspection) -> list[RequestRecord]:
     """Read the records that the verdicts rest on, newest first."""
     most = min(inspection.config.max_requests, MOST_READ)
     return inspection.requests(most)
-
-
-def _store(inspection: Inspection) -> str:
-    process = inspection.process()
-    if process["shared"]:
-        return f"{process['store']}, shared by all processes"
-    return f"{process['store']} of this process only, pid {process['pid']}"
-
-
-def _notices(inspection: Inspection, counters: Counters) -> tuple[Notice, ...]:
-    notices = []
-    if inspection.paused:
-        text = "Requests made now will not be on this page."
-        notices.append(Notice("warn", "warn", "Recording is paused.", text))
-    missing = counters.dropped + counters.lost
-    if missing:
-        title = f"{counted(missing, 'record')} could not be kept."
-        text = f"{counters.dropped:,} dropped, {counters.lost:,} lost by the store."
-        notices.append(Notice("warn", "warn", title, text))
-    if counters.internal_errors:
-        title = f"The inspector had {counted(counters.internal_errors, 'error')}."
-        text = "The application was not affected, but records may be incomplete."
-        notices.append(Notice("warn", "warn", title, f"{text} The log says more."))
-    if counters.evicted and counters.retained >= inspection.config.max_requests:
-        title = f"Only the last {counted(counters.retained, 'record')} are kept."
-        text = "What is said below rests on them."
-        notices.append(Notice("", "info", title, text))
-    return tuple(notices)
 
 
 def _verdict_card(
@@ -201,7 +162,9 @@ def _verdict_card(
 
 
 def _counts(
-    records: cabc.Sequence[RequestRecord], users: cabc.Mapping[int, int], findings: int
+    records: cabc.Sequence[RequestRecord],
+    users: cabc.Mapping[int, int],
+    findings: cabc.Sequence[Finding],
 ) -> tuple[Count, ...]:
     requests = [each for each in records if each.kind == "request"]
     sessions = [session for record in requests for session in record.sessions]
@@ -217,6 +180,5 @@ def _counts(
     if len(records) > len(requests):
         others = len(records) - len(requests)
         counts.append(Count("Other records", f"{others:,}"))
-    if findings:
-        counts.append(Count("Findings", f"{findings:,}", "bad"))
+    counts.append(Count("Findings", f"{len(findings):,}", worst_tone(findings)))
     return tuple(counts)

@@ -14,20 +14,24 @@ from jinja2 import StrictUndefined
 from werkzeug.routing import BuildError
 
 from ...records import RequestRecord
+from ...verdicts import counted
 from ..drawing.flow import Step
 from ..drawing.flow import flow
 from ..drawing.timeline import Timeline
 from ..drawing.timeline import timeline
+from .finding_cards import FindingCard
+from .finding_cards import finding_cards
 from .formats import milliseconds
 from .headlines import Headline
 from .headlines import of_record
 from .headlines import shared_serials
-from .presenter import FindingCard
-from .presenter import finding_card
+from .links import Links
+from .links import RecordNames
 from .record_rows import StatementRow
 from .record_rows import statement_rows
 from .wording import numbered_statements
 from .wording import spoken
+from .wording import worst_tone
 
 if t.TYPE_CHECKING:
     from ...inspection import Inspection
@@ -42,7 +46,7 @@ class PanelView:
 
     :param subtitle: What stands below the panel's name in the toolbar.
     :param more: How many statements are not listed.
-    :param page_url: Its page in the admin, empty where there is none.
+    :param links: Lead to the admin, if there is one.
     """
 
     id: str
@@ -56,7 +60,7 @@ class PanelView:
     timeline: Timeline | None
     statements: tuple[StatementRow, ...]
     more: int
-    page_url: str
+    links: Links
 
 
 def panel_view(
@@ -70,30 +74,34 @@ def panel_view(
     shared = shared_serials(record, users)
     statements = numbered_statements(record)
     idle_ms = inspection.config.idle_transaction_ms
+    headline = of_record(record, users, pending=pending)
+    names = RecordNames(inspection, [record])
     return PanelView(
         record.id,
         pending,
         subtitle(record, shared, pending=pending),
         spoken(record),
         milliseconds(record.duration_ms),
-        of_record(record, users, pending=pending),
+        headline,
         flow(record, shared, pending=pending),
-        tuple(finding_card(each) for each in record.findings),
+        finding_cards(record.findings, names, headlined=headline.finding),
         timeline(record, idle_ms=idle_ms, pending=pending, most=MOST_SESSIONS),
         statement_rows(statements[:MOST_STATEMENTS]),
         max(record.statement_count - MOST_STATEMENTS, 0),
-        page_url(inspection, record.id),
+        admin_links(inspection, record.id),
     )
 
 
 def subtitle(
     record: RequestRecord, shared: frozenset[int], *, pending: bool = False
 ) -> str:
-    """Sum up a record in a few words: ``"S1042, isolated"``.
+    """Sum up a record in a few words: ``"S1042, isolated"``, ``"2 findings"``.
 
     :param shared: The serials of its sessions that served other requests too.
     """
     sessions = record.sessions
+    if worst_tone(record.findings):
+        return counted(len(record.findings), "finding")
     if not sessions:
         return "no session"
     what = sessions[0].label if len(sessions) == 1 else f"{len(sessions)} sessions"
@@ -104,18 +112,20 @@ def subtitle(
     return f"{what}, isolated" if len(sessions) == 1 else what
 
 
-def page_url(inspection: Inspection, record_id: str) -> str:
-    """Return the address of a record's page in the admin, empty if there is none."""
+def admin_links(inspection: Inspection, record_id: str) -> Links:
+    """Return what leads from a record's panel to the admin, if there is one."""
     views = current_app.view_functions
-    names = [f"{name}.{DETAIL_VIEW}" for name in inspection.own_blueprints]
     # A page that the application added itself comes before the automatic one.
-    for endpoint in sorted(names, key=lambda each: each.startswith("session_")):
-        if endpoint in views:
+    for name in sorted(
+        inspection.own_blueprints, key=lambda each: each.startswith("session_")
+    ):
+        if f"{name}.{DETAIL_VIEW}" in views:
             try:
-                return url_for(endpoint, record_id=record_id)
+                url_for(f"{name}.{DETAIL_VIEW}", record_id=record_id)
             except BuildError:
                 continue
-    return ""
+            return Links(name, url_for)
+    return Links("", url_for)
 
 
 def render(template: str, **values: object) -> str:

@@ -10,18 +10,17 @@ from ...records import RequestRecord
 from ...records import SessionRecord
 from ..drawing.mini import Mini
 from ..drawing.mini import mini
+from ..grouping import group_findings
 from .formats import Moment
-from .formats import Place
 from .formats import milliseconds
 from .formats import moment
-from .formats import place
 from .headlines import shared_serials
+from .wording import SEVERITIES
 from .wording import Glyph
 from .wording import Tone
 from .wording import ended_glyph
 from .wording import heading
 from .wording import origin_phrase
-from .wording import severity
 from .wording import status_glyph
 from .wording import transaction_glyph
 from .wording import worst_tone
@@ -40,6 +39,22 @@ class Chip:
     icon: str = ""
     tone: Tone = ""
     title: str = ""
+
+
+@dataclass(frozen=True)
+class FindingChip:
+    """The findings of one code, as a label.
+
+    :param times: How many there are, empty for one.
+    :param severity: The word for it.
+    """
+
+    code: str
+    name: str
+    times: str
+    icon: str
+    tone: Tone
+    severity: str
 
 
 @dataclass(frozen=True)
@@ -64,24 +79,8 @@ class RecordRow:
     mini: Mini | None
     statements: str
     duration: str
-    findings: tuple[Chip, ...]
+    findings: tuple[FindingChip, ...]
     tone: Tone
-
-
-@dataclass(frozen=True)
-class FindingCard:
-    """A finding with all it says."""
-
-    code: str
-    name: str
-    tone: Tone
-    icon: str
-    severity: str
-    message: str
-    hint: str
-    place: Place | None
-    evidence: tuple[tuple[str, str], ...]
-    docs_url: str
 
 
 def record_row(
@@ -142,36 +141,12 @@ def _session_chip(
     return Chip(session.label, title=f"{origin_phrase(session)}, {session.ended}")
 
 
-def finding_chips(findings: cabc.Iterable[Finding]) -> tuple[Chip, ...]:
+def finding_chips(findings: cabc.Iterable[Finding]) -> tuple[FindingChip, ...]:
     """Present findings as one chip per code, the most severe first."""
-    numbers: dict[str, int] = {}
-    by_code: dict[str, Finding] = {}
-    for each in findings:
-        numbers[each.code] = numbers.get(each.code, 0) + 1
-        by_code[each.code] = each
-    order: dict[str, int] = {"error": 0, "warning": 1, "info": 2}
     chips = []
-    for code in sorted(by_code, key=lambda code: (order[by_code[code].severity], code)):
-        tone, icon, word = severity(by_code[code])
-        number = f" \N{MULTIPLICATION SIGN} {numbers[code]:,}"
-        text = code + (number if numbers[code] > 1 else "")
-        chips.append(Chip(text, icon, tone, f"{word}: {by_code[code].name}"))
+    for group in group_findings(findings):
+        tone, icon, word = SEVERITIES[group.severity]
+        number = len(group.findings)
+        times = f" \N{MULTIPLICATION SIGN} {number:,}" if number > 1 else ""
+        chips.append(FindingChip(group.code, group.name, times, icon, tone, word))
     return tuple(chips)
-
-
-def finding_card(finding: Finding) -> FindingCard:
-    """Present a finding with its evidence."""
-    tone, icon, word = severity(finding)
-    return FindingCard(
-        finding.code,
-        finding.name,
-        tone,
-        icon,
-        word,
-        finding.message,
-        finding.hint,
-        place(finding.location),
-        tuple((str(key), str(value)) for key, value in finding.evidence.items()),
-        # A link must not be able to run a script.
-        finding.docs_url if finding.docs_url.startswith("https://") else "",
-    )

@@ -10,14 +10,15 @@ from ...records import RequestRecord
 from ...verdicts import users_of_sessions
 from ..drawing.timeline import Timeline
 from ..drawing.timeline import timeline
+from .finding_cards import FindingCard
+from .finding_cards import finding_cards
 from .formats import Moment
 from .formats import milliseconds
 from .formats import moment
 from .headlines import Headline
 from .headlines import of_record
+from .links import RecordNames
 from .list_page import retained
-from .presenter import FindingCard
-from .presenter import finding_card
 from .record_rows import ConnectionRow
 from .record_rows import SessionRow
 from .record_rows import StatementRow
@@ -70,6 +71,8 @@ def detail_page(inspection: Inspection, record: RequestRecord) -> DetailPage:
     users = usage(inspection, record)
     statements = numbered_statements(record)
     older, newer = _neighbours(inspection, record.id)
+    headline = of_record(record, users)
+    names = RecordNames(inspection, [record])
     return DetailPage(
         record.id,
         record.kind,
@@ -79,8 +82,8 @@ def detail_page(inspection: Inspection, record: RequestRecord) -> DetailPage:
         spoken(record),
         moment(record.started_at),
         _facts(record),
-        of_record(record, users),
-        tuple(finding_card(each) for each in record.findings),
+        headline,
+        finding_cards(record.findings, names, headlined=headline.finding),
         timeline(record, idle_ms=inspection.config.idle_transaction_ms),
         statement_rows(statements),
         record.statement_count,

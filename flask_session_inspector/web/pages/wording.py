@@ -27,7 +27,7 @@ _OUTCOME_ICONS = {
     "close": "closed",
     "open": "use",
 }
-_SEVERITIES: dict[str, tuple[Tone, str, str]] = {
+SEVERITIES: dict[str, tuple[Tone, str, str]] = {
     "error": ("bad", "bad", "Error"),
     "warning": ("warn", "warn", "Warning"),
     "info": ("", "info", "Note"),
@@ -177,7 +177,7 @@ def origin_phrase(session: SessionRecord) -> str:
 
 def severity(finding: Finding) -> tuple[Tone, str, str]:
     """Return a finding's tone, its icon and the word for its severity."""
-    return _SEVERITIES[finding.severity]
+    return SEVERITIES[finding.severity]
 
 
 def worst_tone(findings: t.Iterable[Finding]) -> Tone:

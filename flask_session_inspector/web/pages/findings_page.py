@@ -1,0 +1,126 @@
+"""What the page of findings shows, read from an inspection."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ...records import Finding
+from ...verdicts import counted
+from ..grouping import FindingGroup
+from ..grouping import group_findings
+from .finding_cards import FindingCard
+from .finding_cards import finding_card
+from .finding_cards import safe_link
+from .formats import Moment
+from .formats import listed
+from .formats import moment
+from .links import RecordNames
+from .shell import Shell
+from .shell import shell
+from .wording import SEVERITIES
+from .wording import Tone
+
+if t.TYPE_CHECKING:
+    from ...inspection import Inspection
+
+SHOWN, LISTED = 5, 50
+
+
+@dataclass(frozen=True)
+class GroupCard:
+    """The findings of one code.
+
+    :param hint: How to fix them, where that is the same for all.
+    :param shown: The newest.
+    :param folded: The next ones.
+    :param more: How many older ones are not on the page.
+    :param in_records: Whether any was found in a record.
+    """
+
+    code: str
+    name: str
+    tone: Tone
+    icon: str
+    severity: str
+    meaning: str
+    docs_url: str
+    times: str
+    last_seen: Moment
+    hint: str
+    shown: tuple[FindingCard, ...]
+    folded: tuple[FindingCard, ...]
+    more: int
+    in_records: bool
+
+
+@dataclass(frozen=True)
+class FindingsPage:
+    """The findings, by code.
+
+    :param summary: How many there are.
+    :param looked_at: What the answer rests on, in words.
+    :param ignored: The codes that are not reported, in words.
+    """
+
+    shell: Shell
+    summary: str
+    groups: tuple[GroupCard, ...]
+    looked_at: str
+    ignored: str
+
+
+def findings_page(inspection: Inspection) -> FindingsPage:
+    """Read the findings of all retained records and of the audit."""
+    findings = inspection.findings()
+    holders = inspection.audit()
+    names = RecordNames(inspection)
+    retained = inspection.counters.retained
+    groups = group_findings(findings)
+    codes = inspection.config.ignore_findings
+    verb = "is" if len(codes) == 1 else "are"
+    return FindingsPage(
+        shell(inspection, "findings", findings, holders),
+        _summary(findings, len(groups)),
+        tuple(_group_card(each, names) for each in groups),
+        f"{counted(retained, 'retained record')} and"
+        f" {counted(len(holders), 'holder')} of a session",
+        f"{listed(sorted(codes), len(codes))} {verb} not reported, because"
+        " SESSION_INSPECTOR_IGNORE_FINDINGS says so."
+        if codes
+        else "",
+    )
+
+
+def _summary(findings: list[Finding], kinds: int) -> str:
+    words = {"error": "error", "warning": "warning", "info": "note"}
+    numbers = {
+        word: sum(1 for each in findings if each.severity == severity)
+        for severity, word in words.items()
+    }
+    parts = [counted(number, word) for word, number in numbers.items() if number]
+    order = ", the most severe first" if kinds > 1 else ""
+    return f"{listed(parts)} of {counted(kinds, 'kind')}{order}"
+
+
+def _group_card(group: FindingGroup, names: RecordNames) -> GroupCard:
+    tone, icon, word = SEVERITIES[group.severity]
+    cards = tuple(finding_card(each, names) for each in group.findings[:LISTED])
+    hints = {each.hint for each in group.findings}
+    number = len(group.findings)
+    return GroupCard(
+        group.code,
+        group.name,
+        tone,
+        icon,
+        word,
+        group.meaning,
+        safe_link(group.docs_url),
+        counted(number, "time"),
+        moment(group.last_seen),
+        hints.pop() if len(hints) == 1 else "",
+        cards[:SHOWN],
+        cards[SHOWN:],
+        number - len(cards),
+        any(each.request_id for each in group.findings),
+    )
