@@ -13,7 +13,7 @@ RawLocation = tuple[str, int, str]
 
 # Top-level packages that are never the application's own code, even where they
 # are installed from a checkout and so lie outside site-packages.
-_LIBRARIES = frozenset(
+LIBRARIES = frozenset(
     {
         "asgiref",
         "click",
@@ -60,7 +60,7 @@ class LocationFinder:
 
     def __init__(self, root_path: str) -> None:
         root = os.path.join(os.path.abspath(root_path), "")
-        self._installed_root = root if _in_library(root) else None
+        self._installed_root = root if in_library(root) else None
         self._own: dict[str, bool] = {}
 
     def find(self, frame: types.FrameType | None) -> RawLocation | None:
@@ -70,7 +70,7 @@ class LocationFinder:
         :return: File, line and function; ``None`` if no frame is the
             application's own.
         """
-        return self._find_in(frame) or self._find_in_parent_greenlets()
+        return self.find_in(frame) or self._find_in_parent_greenlets()
 
     def find_in_traceback(
         self, traceback: types.TracebackType | None
@@ -93,7 +93,8 @@ class LocationFinder:
             known = self._own[file] = self._is_own(file, frame)
         return known
 
-    def _find_in(self, frame: types.FrameType | None) -> RawLocation | None:
+    def find_in(self, frame: types.FrameType | None) -> RawLocation | None:
+        """Walk outwards from a frame, on its own stack alone."""
         own = self._own
         while frame is not None:
             file = frame.f_code.co_filename
@@ -116,7 +117,7 @@ class LocationFinder:
             return None
         current = t.cast(t.Any, greenlet).getcurrent().parent
         while current is not None:
-            location = self._find_in(current.gr_frame)
+            location = self.find_in(current.gr_frame)
             if location is not None:
                 return location
             current = current.parent
@@ -127,15 +128,16 @@ class LocationFinder:
             return False
         # Code that was given to exec() may have any name, or none.
         module = str(frame.f_globals.get("__name__"))
-        if module.partition(".")[0] in _LIBRARIES:
+        if module.partition(".")[0] in LIBRARIES:
             return False
         path = os.path.abspath(file)
         if self._installed_root is not None and path.startswith(self._installed_root):
             return True
-        return not _in_library(path)
+        return not in_library(path)
 
 
-def _in_library(path: str) -> bool:
+def in_library(path: str) -> bool:
+    """Say whether a file is part of Python or of an installed package."""
     return (
         path.startswith(_LIBRARY_DIRECTORIES)
         or f"{os.sep}site-packages{os.sep}" in path

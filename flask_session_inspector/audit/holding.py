@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import sys
 import threading
 import types
@@ -18,6 +17,7 @@ from .chains import from_module
 from .chains import from_named
 from .kinds import held_kind
 from .peek import elements
+from .peek import entries
 from .peek import instance_attributes
 from .peek import module_attributes
 from .peek import module_of
@@ -29,7 +29,8 @@ from .running import is_ours
 from .running import local_text
 from .running import locals_of
 
-_MOST_KEYS = 100_000
+# Of a holder, which may have the object at its end.
+_MOST_ENTRIES = 100_000
 _OURS = __name__.partition(".")[0]
 _CACHED = type(functools.lru_cache(lambda: None))
 _GENERATORS: tuple[tuple[type, str], ...] = (
@@ -81,8 +82,11 @@ class Holding:
         kind = type(holder)
         if module_of(kind).partition(".")[0] == _OURS:
             return None if module_of(kind).startswith(__package__) else INTERNAL
+        # Those that run were looked at before.
+        if id(holder) in self._running.ids:
+            return None
         if kind is types.FrameType:
-            return self._frame(chain, holder)
+            return _local(chain, holder, "kept by a traceback or a generator")
         for generator, frame in _GENERATORS:
             if kind is generator:
                 return _local(chain, getattr(holder, frame), "suspended")
@@ -105,12 +109,6 @@ class Holding:
             return None
         link = Link("attribute", name, name_of(type(chain.top)))
         return from_module(module, (link, *chain.links))
-
-    def _frame(self, chain: Chain, frame: types.FrameType) -> Outcome:
-        # Those that run were looked at before.
-        if id(frame) in self._running.ids or is_ours(frame):
-            return None
-        return _local(chain, frame, "kept by a traceback or a generator")
 
 
 def _local(chain: Chain, frame: types.FrameType | None, state: str) -> Outcome:
@@ -163,7 +161,7 @@ def _container(chain: Chain, holder: t.Any) -> Chain | None:
         if key is None:
             return None
         return chain.up(holder, Link("key", key, held))
-    for index, each in enumerate(elements(holder)):
+    for index, each in enumerate(elements(holder, _MOST_ENTRIES)):
         if each is chain.top:
             drop = int(type(each) is types.CellType)
             how: t.Literal["other", "item"] = "other" if drop else "item"
@@ -187,17 +185,18 @@ def _instance(chain: Chain, holder: t.Any) -> Outcome:
     if "sqlalchemy" in {module_of(each).partition(".")[0] for each in mro(kind)}:
         return _of_sqlalchemy(chain, holder)
     if attributes is chain.top and chain.links:
-        if name_of(kind) == "_AppCtxGlobals":
-            return from_named("flask.g of an app context", chain.links)
-        link = chain.links[0]._replace(how="attribute")
-        return chain.up(holder, link, drop=1)
-    name = _key_of(attributes, chain.top)
-    if name is None:
-        found = (x for x, value in slots(holder) if value is chain.top)
-        name = next((_key_text(x) for x in found), None)
-    if name is None:
-        return chain.up(holder, Link("other", "reference", held))
-    return chain.up(holder, Link("attribute", name, held))
+        link, drop = chain.links[0]._replace(how="attribute"), 1
+    else:
+        name = _key_of(attributes, chain.top)
+        if name is None:
+            found = (x for x, value in slots(holder) if value is chain.top)
+            name = next((_key_text(x) for x in found), None)
+        link, drop = Link("attribute", name or "", held), 0
+        if name is None:
+            link = Link("other", "reference", held)
+    if name_of(kind) == "_AppCtxGlobals":
+        return from_named("flask.g of an app context", (link, *chain.links[drop:]))
+    return chain.up(holder, link, drop=drop)
 
 
 def _of_sqlalchemy(chain: Chain, holder: t.Any) -> Outcome:
@@ -207,6 +206,9 @@ def _of_sqlalchemy(chain: Chain, holder: t.Any) -> Outcome:
         if REGISTRY not in chain.links:
             return None
         return chain.up(holder, drop=chain.links.index(REGISTRY))
+    if held_kind(holder) == "Session" and len(chain.links) <= 1:
+        # An AsyncSession, which counts as the Session in it.
+        return chain.up(holder, drop=len(chain.links))
     if name_of(kind).endswith("Registry"):
         return chain.up(holder, REGISTRY, drop=len(chain.links))
     if issubclass(kind, Query):
@@ -216,12 +218,9 @@ def _of_sqlalchemy(chain: Chain, holder: t.Any) -> Outcome:
 
 
 def _key_of(mapping: dict[t.Any, t.Any], held: object) -> str | None:
-    try:
-        for key, value in itertools.islice(dict.items(mapping), _MOST_KEYS):
-            if value is held:
-                return _key_text(key)
-    except RuntimeError:  # Another thread changed it meanwhile.
-        pass
+    for key, value in entries(mapping, _MOST_ENTRIES):
+        if value is held:
+            return _key_text(key)
     return None
 
 

@@ -35,7 +35,8 @@ _WHAT_TO_DO: dict[Place, str] = {
     "Unique": "Give the validator db, or the scoped_session.",
 }
 _UPGRADE = (
-    "Flask-Admin before 2.2.1 takes the session when it builds the form: upgrade it."
+    "Flask-Admin before 2.2.1 gives it the session of the moment in which it makes"
+    " the form: upgrade it."
 )
 _UNKNOWN = "Neither a SQLAlchemy extension, a scoped_session nor a Session."
 _FACTORY = (
@@ -105,7 +106,7 @@ def _judge(where: str, held: t.Any, extension: object, place: Place) -> Holder:
 
 def _what_to_do(place: Place) -> str:
     if place == "Unique" and (2, 1) <= admin_version() < (2, 2, 1):
-        return _UPGRADE
+        return f"{_WHAT_TO_DO[place]} {_UPGRADE}"
     return _WHAT_TO_DO[place]
 
 

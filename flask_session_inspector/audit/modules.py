@@ -7,16 +7,16 @@ import sys
 import types
 import typing as t
 
-from ..locations import _LIBRARIES
-from ..locations import _in_library
+from ..locations import LIBRARIES
+from ..locations import in_library
 from ..registries import is_proxy
 from .judge import is_safe
 from .peek import module_attributes
 from .peek import module_of
 from .step import Step
+from .step import is_nothing
 from .steps import class_steps
 from .walk import Walk
-from .walk import is_nothing
 
 if t.TYPE_CHECKING:
     import flask
@@ -68,7 +68,7 @@ def own_modules(app: flask.Flask) -> t.Iterator[tuple[str, _Namespace]]:
     seen = set()
     for name, module in list(sys.modules.items()):
         top = name.partition(".")[0]
-        if top in _LIBRARIES or not issubclass(type(module), types.ModuleType):
+        if top in LIBRARIES or not issubclass(type(module), types.ModuleType):
             continue
         namespace = module_attributes(module)
         if id(namespace) not in seen and (
@@ -82,7 +82,7 @@ def _lies_below(file: object, root: str) -> bool:
     if type(file) is not str:
         return False
     path = os.path.abspath(file)
-    return path.startswith(root) and not _in_library(path)
+    return path.startswith(root) and not in_library(path)
 
 
 def _attributes(app: flask.Flask) -> t.Iterator[_Attribute]:

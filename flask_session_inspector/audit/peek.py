@@ -73,20 +73,27 @@ def slots(candidate: object) -> t.Iterator[tuple[str, t.Any]]:
                     continue
 
 
-def entries(mapping: dict[t.Any, t.Any]) -> list[tuple[t.Any, t.Any]]:
-    """Return the first entries of a dict, which another thread may be changing."""
+def entries(
+    mapping: dict[t.Any, t.Any], most: int = MOST_ENTRIES
+) -> list[tuple[t.Any, t.Any]]:
+    """Return the first entries of a dict, which another thread may be changing.
+
+    :return: Empty for what is no dict.
+    """
+    if not issubclass(type(mapping), dict):
+        return []
     try:
-        return list(itertools.islice(dict.items(mapping), MOST_ENTRIES))
+        return list(itertools.islice(dict.items(mapping), most))
     except RuntimeError:
         return []
 
 
-def elements(sequence: t.Any) -> list[t.Any]:
+def elements(sequence: t.Any, most: int = MOST_ENTRIES) -> list[t.Any]:
     """Return the first elements of a list, tuple or set, or of a subclass's."""
     for kind in _SEQUENCES:
         if issubclass(type(sequence), kind):
             try:
-                return list(itertools.islice(kind.__iter__(sequence), MOST_ENTRIES))
+                return list(itertools.islice(kind.__iter__(sequence), most))
             except RuntimeError:
                 break
     return []

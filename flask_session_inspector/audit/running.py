@@ -8,7 +8,7 @@ import sys
 import types
 import typing as t
 
-from ..locations import _in_library
+from ..locations import in_library
 from .peek import MOST_ENTRIES
 
 _MOST_FRAMES = 200
@@ -28,7 +28,7 @@ class Local(t.NamedTuple):
 class RunningFrames:
     """The frames of all threads, as they were when this was made.
 
-    :ivar ids: The ``id()`` of every frame.
+    :ivar ids: The ``id()`` of every frame, and of copies of its variables.
     """
 
     def __init__(self) -> None:
@@ -51,14 +51,19 @@ class RunningFrames:
         # What a module or a class body defines is in a namespace of its own.
         if not frame.f_code.co_flags & inspect.CO_OPTIMIZED or is_ours(frame):
             return
-        by_library = _in_library(frame.f_code.co_filename)
-        for name, value in locals_of(frame):
+        by_library = in_library(frame.f_code.co_filename)
+        for name, value in locals_of(frame, self.ids):
             local = Local(f"{local_text(name, frame)} (running)", by_library)
             self._locals.setdefault(id(value), []).append(local)
 
 
-def locals_of(frame: types.FrameType) -> list[tuple[str, t.Any]]:
-    """Return the first local variables of a frame."""
+def locals_of(
+    frame: types.FrameType, copies: set[int] | None = None
+) -> list[tuple[str, t.Any]]:
+    """Return the first local variables of a frame.
+
+    :param copies: Is given the ``id()`` of the copy of them that the frame keeps.
+    """
     variables = frame.f_locals
     found = list(itertools.islice(variables.items(), MOST_ENTRIES))
     # Before Python 3.13 this is a copy, which the frame keeps until its end with
@@ -70,6 +75,8 @@ def locals_of(frame: types.FrameType) -> list[tuple[str, t.Any]]:
         and sys.getrefcount(variables) <= 3
     ):
         variables.clear()
+    elif type(variables) is dict and copies is not None:
+        copies.add(id(variables))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 import typing as t
 
 
@@ -16,3 +17,16 @@ class Step(t.NamedTuple):
     path: str
     target: t.Any
     cost: int = 1
+
+
+_TYPES: tuple[type, ...] = (
+    *(types.NoneType, bool, int, float, complex, str, bytes, bytearray),
+    *(types.ModuleType, types.BuiltinFunctionType, types.CodeType),
+)
+# By id, since a metaclass can have a hash of its own.
+_NOTHING = frozenset(map(id, _TYPES))
+
+
+def is_nothing(candidate: object) -> bool:
+    """Say whether an object references nothing of interest, by its type."""
+    return id(type(candidate)) in _NOTHING

@@ -25,6 +25,7 @@ from .peek import named_entries
 from .peek import packages
 from .peek import slots
 from .step import Step
+from .step import is_nothing
 
 # Objects of these types hold many others, of which none is the application's to
 # mend, or are places of their own. What is weak, or of one thread, holds nothing
@@ -45,7 +46,9 @@ _PARTIAL = functools.partial.__dict__
 def steps_from(target: t.Any) -> t.Iterator[Step]:
     """Iterate over the steps from an object."""
     kind = type(target)
-    if kind is types.FunctionType:
+    if kind is dict or kind is list or kind is tuple:
+        yield from _contained_steps(target)
+    elif kind is types.FunctionType:
         yield from function_steps(target)
     elif kind is types.MethodType:
         yield Step("", target.__func__, 0)
@@ -148,6 +151,15 @@ def _cached_steps(target: t.Any) -> t.Iterator[Step]:
             yield Step(" > cached result", held)
 
 
+def _contained_steps(target: t.Any) -> t.Iterator[Step]:
+    for key, value in entries(target):
+        if not is_nothing(value):
+            yield Step(key_step(key), value)
+    for index, value in enumerate(elements(target)):
+        if not is_nothing(value):
+            yield Step(f"[{index}]", value)
+
+
 def _instance_steps(target: t.Any) -> t.Iterator[Step]:
     kind = type(target)
     if issubclass(kind, Query):
@@ -160,12 +172,7 @@ def _instance_steps(target: t.Any) -> t.Iterator[Step]:
     attributes = instance_attributes(target)
     if "_sa_instance_state" in attributes:
         return
-    if issubclass(kind, dict):
-        for key, value in entries(target):
-            yield Step(key_step(key), value)
-    else:
-        for index, value in enumerate(elements(target)):
-            yield Step(f"[{index}]", value)
+    yield from _contained_steps(target)
     # What Flask-Admin's own objects carry needs no further name.
     carried = ("db_session", "session") if "flask_admin" in origin else ()
     for name, value in named_entries(attributes):

@@ -57,8 +57,10 @@ def _session_of(view: object) -> t.Any:
     for kind in mro(type(view)):
         if "session" in class_attributes(kind):
             found = class_attributes(kind)["session"]
-            # A property is not asked.
-            return None if issubclass(type(found), property) else found
+            # A property, or another descriptor, is not asked.
+            kinds = mro(type(found))
+            asks = any("__get__" in class_attributes(each) for each in kinds)
+            return None if asks else found
     return None
 
 

@@ -3,41 +3,32 @@
 from __future__ import annotations
 
 import collections
-import types
 import typing as t
 
 from .kinds import held_types
 from .step import Step
+from .step import is_nothing
 from .steps import steps_from
 
-#: Objects that one audit looks into, and of those in one place.
+#: Objects that one audit looks into, what these reference, and those in one place.
 MOST_OBJECTS = 20_000
+MOST_REFERENCES = 200_000
 MOST_IN_PLACE = 2_000
 #: Attributes, entries and closures between a place and what it holds. The steps
 #: between a form and its validators are not counted.
 MOST_STEPS = 4
-
-_TYPES: tuple[type, ...] = (
-    *(types.NoneType, bool, int, float, complex, str, bytes, bytearray),
-    *(types.ModuleType, types.BuiltinFunctionType, types.CodeType),
-)
-# By id, since a metaclass can have a hash of its own.
-_NOTHING = frozenset(map(id, _TYPES))
-
-
-def is_nothing(candidate: object) -> bool:
-    """Say whether an object references nothing of interest, by its type."""
-    return id(type(candidate)) in _NOTHING
 
 
 class Walk:
     """One audit's walk over the objects of an application.
 
     :ivar visited: How many objects were looked into.
+    :ivar references: How many of their references were followed.
     """
 
     def __init__(self) -> None:
         self.visited = 0
+        self.references = 0
         self._held_types = held_types()
         # Kept, so that no id is used again meanwhile.
         self._places: dict[int, object] = {}
@@ -76,13 +67,14 @@ class Walk:
             number = id(target)
             if cost > MOST_STEPS or number in self._seen or number in self._places:
                 continue
-            if left <= 0 or self.visited >= MOST_OBJECTS:
+            if left <= 0 or self._is_over():
                 return
             left -= 1
             self.visited += 1
             self._seen[number] = target
             free = []
             for step in steps_from(target):
+                self.references += 1
                 if is_nothing(step.target) or cost + step.cost > MOST_STEPS:
                     continue
                 further = (path + step.path, step.target, cost + step.cost)
@@ -93,3 +85,6 @@ class Walk:
             # What costs nothing has the better name: "form field" comes before
             # the attribute that the form was made of.
             waiting.extendleft(reversed(free))
+
+    def _is_over(self) -> bool:
+        return self.visited >= MOST_OBJECTS or self.references >= MOST_REFERENCES
