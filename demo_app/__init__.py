@@ -18,6 +18,7 @@ from . import shop
 from .backoffice import add_admin
 from .database import prepare
 from .database import start_database
+from .scenarios import add_scenarios
 
 DEFAULT_DATABASE_URL = "sqlite:///demo.sqlite"
 
@@ -52,6 +53,8 @@ def create_app(config: dict[str, t.Any] | None = None) -> Flask:
     app.register_blueprint(shop.blueprint)
     shop.register_error_pages(app)
     DebugToolbarExtension(app)
-    SessionInspector(app)
+    inspector = SessionInspector(app)
     prepare(app)
+    if app.config["SESSION_INSPECTOR_ENABLED"]:
+        add_scenarios(app, inspector)
     return app

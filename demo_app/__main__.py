@@ -18,10 +18,12 @@ HOST = "127.0.0.1"
 WHERE_TO_LOOK = """
   The shop             {base}/
   The Sessions page    {base}/admin/sessions/
+  Every finding        {base}/scenarios/
   The JSON API         {base}/_session_inspector/api/requests
 
   Walk through the shop, then look at the Sessions page: it shows which database
-  session served each request. Ctrl-C stops.
+  session served each request. The scenarios make each fault happen that has a
+  name, and show how it is mended. Ctrl-C stops.
 """
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from .goods import fill
 from .models import Product
 from .models import db
+from .scenarios import book
 
 
 class DatabaseError(Exception):
@@ -65,6 +66,7 @@ def _create_and_fill() -> None:
                 if session.scalar(select(Product.id).limit(1)) is None:
                     fill(session)
                     session.commit()
+                book.fill(session)
             connection.commit()
         finally:
             if unlock:

@@ -375,6 +375,7 @@ def look_around(process: subprocess.Popen[str]) -> None:
     assert match
     base = match[1]
     assert f"{base}/admin/sessions/" in seen
+    assert f"{base}/scenarios/" in seen
     assert f"{base}/_session_inspector/api/requests" in seen
     with urllib.request.urlopen(f"{base}/", timeout=30) as answer:
         assert "Misty Terrace Sencha" in answer.read().decode("utf-8")
