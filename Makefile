@@ -8,11 +8,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint types docs clean
+.PHONY: help demo test upstream lint types docs clean
 
 help:
 	@echo 'make demo   serve the demo shop at 127.0.0.1:$(PORT) (PORT=... to change)'
 	@echo 'make test   run all tests (PYTEST_ARGS=... for arguments of pytest)'
+	@echo 'make upstream  run the tests of Flask-Admin and Flask-SQLAlchemy with an inspector'
 	@echo 'make lint   check style, formatting and types'
 	@echo 'make docs   build the documentation into docs/_build/html'
 	@echo 'make clean  remove the virtual environment and what was built'
@@ -24,6 +25,9 @@ demo: $(VENV)/.installed-demo
 
 test: $(VENV)/.installed-tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+upstream: $(VENV)/.installed-upstream
+	@$(BIN)/python tests/upstream/run.py
 
 lint: $(VENV)/.installed-lint types
 	@$(BIN)/ruff check .

@@ -13,6 +13,7 @@ if t.TYPE_CHECKING:
     from .locations import RawLocation
     from .recorder import RecordId
     from .recorder import Scope
+    from .recorder import SessionFacts
 
 
 class Earlier(t.NamedTuple):
@@ -72,12 +73,17 @@ class FirstFailure(t.NamedTuple):
 
 
 class AlreadyAttached(t.NamedTuple):
-    """An object was added to a session while it belongs to another."""
+    """An object was added to a session while it belongs to another.
+
+    :ivar owner_facts: What is known of that other, which may have done nothing in
+        this record.
+    """
 
     instance: str
     owner: int
     other: int
     location: RawLocation | None
+    owner_facts: SessionFacts | None
 
 
 class DetachedAccess(t.NamedTuple):
@@ -90,10 +96,14 @@ class DetachedAccess(t.NamedTuple):
 
 
 class Poisoned(t.NamedTuple):
-    """A session was used after a failed flush."""
+    """A session was used after a failed flush.
+
+    :ivar lost: It was not a flush that failed: its connection was lost.
+    """
 
     serial: int | None
     first: FirstFailure | None
+    lost: bool
     location: RawLocation | None
 
 
@@ -108,8 +118,8 @@ class CommitHookSql(t.NamedTuple):
 class CrossThread(t.NamedTuple):
     """A session was used by a thread or greenlet while it was another's.
 
-    :ivar at_once: Both were inside a statement; if not, the session was in use
-        by a record that had not ended.
+    :ivar at_once: Both were inside of a statement.
+    :ivar other: The record that the session was in use by, if it is another.
     """
 
     serial: int
@@ -122,11 +132,18 @@ class CrossThread(t.NamedTuple):
 
 
 class LateUse(t.NamedTuple):
-    """A session ran SQL after the request that first used it."""
+    """A session ran SQL after the request that first used it.
+
+    :ivar user: The record that it ran in.
+    :ivar streaming: It ran in the rest of a streamed response, after the teardown of
+        the view.
+    """
 
     serial: int
     thread: str
     location: RawLocation | None
+    user: Earlier | None
+    streaming: bool
 
 
 class Abandonment(t.NamedTuple):
@@ -144,11 +161,14 @@ class ForkedUse(t.NamedTuple):
 
     :ivar what: ``"session"`` or ``"connection"``.
     :ivar number: The serial of the session or the number of the connection.
+    :ivar pid: The process that began to use it, where that is known.
+    :ivar used_in: The process that uses it now.
     """
 
     what: str
     number: int
     pid: int | None
+    used_in: int
     location: RawLocation | None
 
 

@@ -80,7 +80,7 @@ class Recording:
         self._builder = builder
         self._reference = weakref.ref(self)
         self.reporter = Reporter()
-        self.suspects = Suspects(app, self.watched)
+        self.suspects = Suspects(app, self.watched, lambda: self.live.values())
         self._locations = LocationFinder(app.root_path)
         self._proxy: object = None
         self._registries: tuple[KnownRegistry, ...] = ()
@@ -315,6 +315,10 @@ class Recording:
     def locate(self, frame: types.FrameType | None) -> RawLocation | None:
         """Find the application's line, if that is configured."""
         return self._locations.find(frame) if self.config.locations else None
+
+    def locate_elsewhere(self, frame: types.FrameType) -> RawLocation | None:
+        """Find the application's line on the stack of another thread."""
+        return self._locations.find_in(frame) if self.config.locations else None
 
     def render_parameters(
         self, context: t.Any, parameters: t.Any, sql: str

@@ -49,6 +49,13 @@ class KnownRegistry:
             held = self._registry.registry.get(key)
         return None if held is None else t.cast(Session, synchronous(held))
 
+    def holds(self, session: Session) -> bool:
+        """Say whether a session is held under any key, without asking for one."""
+        if self._thread_local:
+            return self.session(None) is session
+        kept = list(self._registry.registry.values())
+        return any(synchronous(each) is session for each in kept)
+
     def name_session(self, facts: SessionFacts, key: object) -> None:
         """Take note that a session is this registry's, if it is nobody's yet.
 

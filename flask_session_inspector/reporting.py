@@ -9,6 +9,7 @@ import time
 import typing as t
 
 from .guard import guard
+from .masking import storable
 from .process import process
 from .records import Finding
 from .signals import finding_reported
@@ -108,5 +109,5 @@ class Reporter:
 
 
 def _one_line(text: str) -> str:
-    joined = " ".join(text.split())
+    joined = storable(" ".join(text.split()))
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", joined)

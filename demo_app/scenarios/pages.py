@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import typing as t
 
 from flask import Blueprint
@@ -30,13 +31,6 @@ from .scenario import View
 
 blueprint = Blueprint("scenarios", __name__, url_prefix="/scenarios")
 
-# By the first digit of the code.
-_FAMILIES = (
-    ("Scoping", "1"),
-    ("Transactions and connections", "2"),
-    ("Threads, streams and processes", "3"),
-    ("Objects and queries", "45"),
-)
 _HELPERS = (in_thread, later, this_app)
 _MOST_SHOWN = 5
 
@@ -62,10 +56,9 @@ class Shown(t.NamedTuple):
 @blueprint.get("/")
 def index() -> str:
     """All cards."""
-    families = [
-        (name, [each for each in SCENARIOS.values() if each.code[3] in digits])
-        for name, digits in _FAMILIES
-    ]
+    families = itertools.groupby(
+        SCENARIOS.values(), lambda scenario: RULES[scenario.code].family
+    )
     return render_template("scenarios/index.html", families=families, rules=RULES)
 
 

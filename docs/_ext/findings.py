@@ -7,6 +7,7 @@ its code a target for ``{ref}``. ``{finding-index}`` lists all rules by family.
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 import typing as t
 
@@ -19,14 +20,6 @@ from sphinx.util.docutils import SphinxDirective
 from flask_session_inspector import rules
 from flask_session_inspector.rules import RULES
 
-# The family of a rule is the first digit of its code.
-FAMILIES = {
-    "1": "Scoping",
-    "2": "Transactions and connections",
-    "3": "Threads, streams, processes",
-    "4": "Objects",
-    "5": "Queries",
-}
 _CODE = re.compile(r"(FSI\d{3})")
 
 Cell = t.Sequence[nodes.Node]
@@ -75,12 +68,9 @@ class FindingIndexDirective(_RuleDirective):
 
     def run(self) -> list[nodes.Node]:
         self.depend_on_the_rules()
-        homeless = [code for code in RULES if code[3] not in FAMILIES]
-        if homeless:
-            raise self.error(f"No family for {', '.join(homeless)}.")
         result: list[nodes.Node] = []
-        for digit, family in FAMILIES.items():
-            members = [rule for rule in RULES.values() if rule.code[3] == digit]
+        families = itertools.groupby(RULES.values(), lambda rule: rule.family)
+        for family, members in families:
             section = nodes.section(ids=[nodes.make_id(f"family-{family}")])
             section += nodes.title("", family)
             section += _table(

@@ -46,8 +46,11 @@ def _checkout(
     connection_proxy: PoolProxiedConnection,
 ) -> None:
     try:
-        if loans.loans.get(connection_proxy) is not None:
-            return  # Another listener refused the connection, and got a new one.
+        refused = loans.loans.get(connection_proxy)
+        if refused is not None:
+            # Another listener did not want the connection, and got a new one.
+            _forget_fork(refused.last)
+            return
         pooled = loans.pooled.get(connection_record)
         if pooled is None:
             pooled = loans.Pooled()
@@ -81,12 +84,25 @@ def _note_fork(
     checkout: RawCheckout,
 ) -> None:
     """Take note of a connection that a parent process made."""
-    pid = None if pooled.pid == process.pid else pooled.pid
-    # One that nobody saw before the fork still knows when it was made.
-    made_at = getattr(connection_record, "starttime", None)
-    older = made_at is not None and made_at < process.forked_at
-    if pid is not None or older:
-        scope.note(ForkedUse("connection", pooled.number, pid, checkout.location))
+    # Its place in the pool may be of the parent and the connection not.
+    opened_at = getattr(connection_record, "starttime", process.forked_at)
+    if opened_at < process.forked_at:
+        pid = None if pooled.pid == process.pid else pooled.pid
+        number, location = pooled.number, checkout.location
+        scope.note(ForkedUse("connection", number, pid, process.pid, location))
+
+
+def _forget_fork(checkout: RawCheckout) -> None:
+    scope = checkout.scope
+    if scope is None or not scope.clues:
+        return
+    number = checkout.connection_id
+    scope.clues = [
+        clue
+        for clue in scope.clues
+        if not (type(clue) is ForkedUse and clue.number == number)
+        or clue.what != "connection"
+    ]
 
 
 def _checkin(

@@ -30,7 +30,7 @@ def observe_sessions(frame: Frame, scope: Scope) -> None:
             continue
         frame.keys.append((registry, key))
         session = registry.session(key)
-        if session is not None and _is_concerned(frame, scope, session):
+        if session is not None and _is_of(frame, scope, session, key):
             used = _see(frame, scope, session)
             registry.name_session(used.facts, key)
             # It may have been used first in a context nested in this one.
@@ -51,8 +51,6 @@ def observe_sessions(frame: Frame, scope: Scope) -> None:
             used.identity_map_size = len(session.identity_map)
             used.pending = _pending(session)
             used.looked_at = now
-            if used.pending[2]:
-                used.deleted_unflushed = _classes(session.deleted)
 
 
 def _is_concerned(frame: Frame, scope: Scope, session: Session) -> bool:
@@ -67,12 +65,29 @@ def _is_concerned(frame: Frame, scope: Scope, session: Session) -> bool:
     return known is None or known.first is None
 
 
+def _is_of(frame: Frame, scope: Scope, session: Session, key: object) -> bool:
+    """Say whether a session in a registry is one of this record.
+
+    Where the scope of the registry is wider than the app context, such as a thread,
+    it can be one that was there before and that nobody asked for.
+    """
+    if not _is_concerned(frame, scope, session):
+        return False
+    if frame.is_visit or session.hash_key in scope.sessions:
+        return True
+    if uses.facts.get(session) is None:
+        return True
+    # It may still be there under a key that was the address of a dead context.
+    context = frame.context()
+    return type(key) is int and key in (id(context), id(getattr(context, "g", None)))
+
+
 def observe_end(frame: Frame, scope: Scope) -> None:
     """Tell how each session of a context ended, after its teardown."""
     held: set[int] = set()
     for registry, key in frame.keys:
         session = registry.session(key)
-        if session is not None and _is_concerned(frame, scope, session):
+        if session is not None and _is_of(frame, scope, session, key):
             # A teardown function may have made a new one after the removal.
             late = session.hash_key not in scope.sessions
             used = _see(frame, scope, session)
@@ -81,9 +96,14 @@ def observe_end(frame: Frame, scope: Scope) -> None:
             held.add(used.facts.serial)
             if not frame.owns:
                 scope.still_held[used.facts.serial] = (registry, key)
+    if frame.owns:
+        held |= _held_under_lost_keys(frame, scope)
     frame.keys = []
+    gone_on = frame.index in (scope.continued or ())
     for serial, used in list(scope.sessions.items()):
-        if used.context == frame.index:
+        # What the view left open was left to its stream, which is over now.
+        left_to_stream = gone_on and used.ended == "open" and not used.held
+        if used.context == frame.index or left_to_stream:
             _end(used, serial in held, frame)
     if frame.owns:
         # A registry whose scope is wider than the app context may have removed it
@@ -94,6 +114,29 @@ def observe_end(frame: Frame, scope: Scope) -> None:
                 session = registry.session(key)
                 _end(used, session is used.facts.reference(), frame)
         scope.still_held.clear()
+
+
+def _held_under_lost_keys(frame: Frame, scope: Scope) -> set[int]:
+    """Look for sessions whose registry could not tell its key any more.
+
+    A scopefunc that asks for the request raises when only the app context is left.
+    """
+    asked = {id(registry.proxy) for registry, _ in frame.keys}
+    lost = [
+        used.facts
+        for used in list(scope.sessions.values())
+        if used.facts.registry is not None and used.facts.proxy_id not in asked
+    ]
+    if not lost:
+        return set()
+    by_id = {id(each.proxy): each for each in frame.recording.registries()}
+    held = set()
+    for facts in lost:
+        session = facts.reference()
+        registry = by_id.get(facts.proxy_id or 0)
+        if session is not None and registry is not None and registry.holds(session):
+            held.add(facts.serial)
+    return held
 
 
 def _end(used: RawSession, held: bool, frame: Frame) -> None:
@@ -109,8 +152,6 @@ def _end(used: RawSession, held: bool, frame: Frame) -> None:
     )
     used.left_in_transaction = session is not None and session.in_transaction()
     used.left_objects = 0 if session is None else len(session.identity_map)
-    if used.deleted_unflushed and (in_use or _was_settled(used)):
-        used.deleted_unflushed = {}
     if held or in_use:
         used.ended = "open"
         if not held and facts.registry_key is None and session is not None:
@@ -118,26 +159,11 @@ def _end(used: RawSession, held: bool, frame: Frame) -> None:
         return
     if session is None:
         # Its connection was rolled back and returned, and nothing said so.
+        used.collected = bool(facts.open)
         for begun in facts.open:
             begun.end(perf_counter())
         facts.open.clear()
     used.ended = "closed" if facts.registry is None else "removed"
-
-
-def _was_settled(used: RawSession) -> bool:
-    """Say whether a teardown function committed or rolled back after the look."""
-    looked_at = used.looked_at
-    scope = used.facts.last
-    return (
-        looked_at is not None
-        and scope is not None
-        and any(
-            each.serial == used.facts.serial
-            and each.outcome in ("commit", "rollback")
-            and (each.ended or 0) > looked_at
-            for each in scope.transactions
-        )
-    )
 
 
 def _is_in_use(session: Session) -> bool:
@@ -163,11 +189,3 @@ def _pending(session: Session) -> tuple[int, int, int]:
     if changed <= _MOST_COMPARED:
         changed = sum(1 for instance in touched if session.is_modified(instance))
     return (len(session.new), changed, len(session.deleted))
-
-
-def _classes(instances: t.Iterable[object]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for instance in instances:
-        name = type(instance).__name__
-        counts[name] = counts.get(name, 0) + 1
-    return counts

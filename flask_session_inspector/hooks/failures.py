@@ -31,18 +31,20 @@ if t.TYPE_CHECKING:
     from ..recorder import Scope
     from ..recording import Recording
 
+# What SQLAlchemy calls a PendingRollbackError that no flush is to blame for.
+_CONNECTION_LOST = "8s2b"
 _ATTACHED = re.compile(
     r"Object '<(?P<name>[\w.]+) at [^']*>' is already attached to session"
     r" '(?P<owner>\d+)' \(this is '(?P<other>\d+)'\)"
 )
 _COMMITTING = re.compile(r"This session is in '(?P<state>committed|prepared)' state")
-_ATTRIBUTE = re.compile(r"lazy load operation of attribute '(?P<name>\w+)'")
+_ATTRIBUTE = re.compile(r"load operation of attribute '(?P<name>\w+)'")
 
 
 def note_raised(recording: Recording, scope: Scope, error: BaseException) -> None:
     """Take note of an exception of the view, also of one that is handled."""
     scope.raised = scope.raised or type(error).__name__
-    for each in _chain(error):
+    for each in _chain(error, handled=True):
         location = recording.locate_raise(each.__traceback__)
         if isinstance(each, PendingRollbackError):
             _note(scope, _poisoned(each, location))
@@ -66,7 +68,8 @@ def note_unhandled(recording: Recording, scope: Scope, error: BaseException) -> 
             if match is not None:
                 name = match["name"].rpartition(".")[2]
                 owner, other = int(match["owner"]), int(match["other"])
-                _note(scope, AlreadyAttached(name, owner, other, location))
+                facts = uses.facts_by_serial(owner)
+                _note(scope, AlreadyAttached(name, owner, other, location, facts))
 
 
 def _note(scope: Scope, clue: Clue) -> None:
@@ -76,21 +79,28 @@ def _note(scope: Scope, clue: Clue) -> None:
         scope.note(clue)
 
 
-def _chain(error: BaseException | None) -> t.Iterator[BaseException]:
-    """Iterate over an exception and those that it was raised from."""
+def _chain(
+    error: BaseException | None, *, handled: bool = False
+) -> t.Iterator[BaseException]:
+    """Iterate over an exception and those that it was raised from.
+
+    :param handled: Also over those that were being handled when it was raised.
+    """
     for _ in range(5):
         if error is None:
             return
         yield error
-        error = error.__cause__
+        context = None if error.__suppress_context__ else error.__context__
+        error = error.__cause__ or (context if handled else None)
 
 
 def _poisoned(error: BaseException, location: RawLocation | None) -> Poisoned:
     session = _session_in(error.__traceback__)
     facts = None if session is None else uses.facts.get(session)
+    lost = getattr(error, "code", None) == _CONNECTION_LOST
     if facts is None:
-        return Poisoned(None, None, location)
-    return Poisoned(facts.serial, facts.failure, location)
+        return Poisoned(None, None, lost, location)
+    return Poisoned(facts.serial, facts.failure, lost, location)
 
 
 def _detached(error: BaseException, location: RawLocation | None) -> DetachedAccess:

@@ -180,22 +180,23 @@ class FlaskHooks:
 
 
 class _Watched:
-    """Flask's ``handle_user_exception``, and a note of what it is given."""
+    """Flask's ``handle_user_exception``, and a note of what it is given.
 
-    def __init__(
-        self, handle: t.Callable[[Exception], t.Any], recording: Recording
-    ) -> None:
+    Flask 3.2 passes its context before the exception.
+    """
+
+    def __init__(self, handle: t.Callable[..., t.Any], recording: Recording) -> None:
         self.handle = handle
         self._recording = recording
 
-    def __call__(self, error: Exception) -> t.Any:
+    def __call__(self, *arguments: t.Any) -> t.Any:
         try:
             current = contexts.current_scope()
             if current is not None and current[0].recording is self._recording:
-                failures.note_raised(self._recording, current[1], error)
+                failures.note_raised(self._recording, current[1], arguments[-1])
         except Exception:
             guard.report("handle_user_exception")
-        return self.handle(error)
+        return self.handle(*arguments)
 
 
 def _answered() -> Scope | None:

@@ -6,7 +6,6 @@ maker of: a session of one request alone costs nothing here.
 
 from __future__ import annotations
 
-import threading
 import types
 import typing as t
 
@@ -15,12 +14,13 @@ from flask import request
 from sqlalchemy.orm import scoping
 
 from ..clues import CrossThread
-from ..clues import LateUse
 from ..clues import Outlived
 from ..clues import earlier
 from ..registries import KnownRegistry
 from ..registries import is_proxy
-from .workers import worker
+from ..registries import key_text
+from . import strays
+from .workers import name
 
 if t.TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -37,8 +37,17 @@ _SCOPING = scoping.__file__
 _MOST_INHERITED = 10_000
 
 
-def compare(frame: Frame, before: Scope, session: Session, used: RawSession) -> None:
-    """Hold a session that another record used against that record."""
+def compare(
+    frame: Frame,
+    before: Scope,
+    session: Session,
+    used: RawSession,
+    key_before: str | None,
+) -> None:
+    """Hold a session that another record used against that record.
+
+    :param key_before: The scope key that was known of it until now.
+    """
     serial = used.facts.serial
     theirs = before.sessions.get(serial)
     context = frame.context()
@@ -52,12 +61,18 @@ def compare(frame: Frame, before: Scope, session: Session, used: RawSession) -> 
     if same_context:
         return
     used.carried_over = len(session.identity_map)
-    if before.kind == "request":
+    if before.kind == "request" and not used.earlier.live:
         states = session.identity_map.all_states()
         used.inherited = {id(state) for state in states[:_MOST_INHERITED]}
     registry = frame.recording.registry_of(session)
     if registry is not None:
-        used.reached = "recycled" if _is_own(registry.key(), context) else "coarse"
+        key = registry.key()
+        if not _is_own(key, context):
+            used.reached = "coarse"
+        elif key_before != key_text(key) and not used.earlier.same_thread:
+            used.reached = "lent"  # A thread had it from the one that is here.
+        else:
+            used.reached = "recycled"
 
 
 def _is_own(key: object, context: object) -> bool:
@@ -73,7 +88,7 @@ def _is_own(key: object, context: object) -> bool:
 def tell(scope: Scope, used: RawSession) -> None:
     """Leave the clues of a session that another record used."""
     before = used.earlier
-    if before is None or before.same_context:
+    if before is None or before.same_context or used.reached == "lent":
         return
     facts = used.facts
     if before.live and not before.same_thread:
@@ -81,7 +96,7 @@ def tell(scope: Scope, used: RawSession) -> None:
             CrossThread(
                 facts.serial,
                 before.thread,
-                threading.current_thread().name,
+                name(),
                 before.location,
                 used.first_use,
                 at_once=False,
@@ -89,57 +104,7 @@ def tell(scope: Scope, used: RawSession) -> None:
             )
         )
     elif not before.live and scope.kind != "request" and not used.reached:
-        note_late(facts, used.first_use)
-
-
-def note_late(facts: SessionFacts, location: RawLocation | None) -> None:
-    """Take note of SQL of a session whose request was torn down."""
-    scope = facts.first
-    if scope is None or scope.kind != "request" or not scope.closed:
-        return
-    # Of one that was there before, the request was only a guest.
-    if facts.began_outside or facts.unknown_registry:
-        return
-    recording = scope.recording()
-    if recording is None or _has_late_use(scope, facts.serial):
-        return
-    scope.note(LateUse(facts.serial, threading.current_thread().name, location))
-    recording.reexamine(scope)
-
-
-def _has_late_use(scope: Scope, serial: int) -> bool:
-    return any(
-        isinstance(clue, LateUse) and clue.serial == serial
-        for clue in scope.clues or ()
-    )
-
-
-def note_stray(facts: SessionFacts, frame: types.FrameType) -> None:
-    """Take note of SQL of a session outside of any app context."""
-    last = facts.last
-    recording = None if last is None else last.recording()
-    if last is None or recording is None:
-        return
-    if last.closed:
-        note_late(facts, recording.locate(frame))
-        return
-    used = last.sessions.get(facts.serial)
-    if used is not None and used.worker != worker():
-        note_crossing(last, used, recording.locate(frame), at_once=False)
-
-
-def note_crossing(
-    scope: Scope, used: RawSession, location: RawLocation | None, *, at_once: bool
-) -> None:
-    """Take note that another thread or greenlet uses a session."""
-    name = threading.current_thread().name
-    serial = used.facts.serial
-    clues = scope.clues or ()
-    if any(isinstance(c, CrossThread) and c.serial == serial for c in clues):
-        return
-    scope.note(
-        CrossThread(serial, scope.thread, name, used.first_use, location, at_once, None)
-    )
+        strays.note_late(facts, used.first_use, earlier(scope, facts.serial))
 
 
 def note_outlived(
@@ -148,7 +113,7 @@ def note_outlived(
     """Take note of a lazy load or refresh of an object of an earlier request."""
     options = context.execution_options.get("_sa_orm_load_options")
     before = used.earlier
-    if options is None or before is None:
+    if options is None or before is None or scope.kind != "request":
         return
     state = options._lazy_loaded_from or options._refresh_state
     if state is None or id(state) not in used.inherited:

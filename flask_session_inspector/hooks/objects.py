@@ -59,7 +59,13 @@ def _after_detach(session: Session, state: InstanceState[t.Any]) -> None:
             return
         detachment = _detachment(session, facts)
         detachments.set(state, detachment)
-        if detachment.closing and state.modified:
+        if not detachment.closing:
+            return
+        if state in facts.to_delete:
+            used = _used_now(facts)
+            if used is not None:
+                _count(used.thrown_deleted, state)
+        elif state.modified:
             _note_changed(session, state, facts)
     except Exception:
         guard.report("persistent_to_detached")

@@ -18,6 +18,7 @@ from ..recorder import Scope
 from . import visits
 from .frames import Frame
 from .frames import Unresolved
+from .workers import worker
 
 if t.TYPE_CHECKING:
     from flask import Request
@@ -127,7 +128,8 @@ def _look_for_abandoned(frame: Frame, scope: Scope) -> None:
     while outer is not None:
         left = outer.scope
         if (
-            isinstance(left, Scope)
+            outer.worker == worker()
+            and isinstance(left, Scope)
             and left.kind == "request"
             and left.status is not None
             and not (outer.tearing or outer.preserved)
@@ -147,9 +149,8 @@ def _note_abandoned(outer: Frame, left: Scope, scope: Scope) -> None:
         for clue in left.clues or ()
     )
     if serials and not known:
-        streamed = outer.index in (left.continued or ())
         after = earlier(scope, 0)
-        left.note(Abandonment(outer.index, left.thread, serials, streamed, after))
+        left.note(Abandonment(outer.index, left.thread, serials, left.streamed, after))
         outer.recording.reexamine(left)
 
 

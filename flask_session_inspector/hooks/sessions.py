@@ -12,16 +12,19 @@ from sqlalchemy.orm import Session
 from ..clues import FirstFailure
 from ..clues import earlier
 from ..guard import guard
+from ..process import process
 from ..recorder import RawTransaction
 from . import binds
 from . import loans
 from . import uses
 from .contexts import current_scope
+from .frames import innermost
 
 if t.TYPE_CHECKING:
     from sqlalchemy.engine import Connection
     from sqlalchemy.orm import SessionTransaction
 
+    from ..recorder import Scope
     from ..recorder import SessionFacts
 
 
@@ -45,21 +48,30 @@ def _after_transaction_create(
     if transaction.parent is not None:
         return
     try:
+        if process.forked_at:
+            uses.begin_in_this_process(session)
         current = current_scope()
         if current is not None:
-            uses.use(*current, session)
+            used = uses.use(*current, session)
+            # Nothing is sent for session.delete(); closing makes another dict.
+            used.facts.to_delete = session._deleted
     except Exception:
         guard.report("after_transaction_create")
 
 
 def use_again(session: Session) -> None:
-    """Take note of a use that sends no SQL, if another record had the session."""
+    """Take note of a use that sends no SQL, where this record has not seen one."""
     facts = uses.facts.get(session)
-    last = None if facts is None else facts.last
-    if last is not None and last.closed:
-        current = current_scope()
-        if current is not None:
-            uses.use(*current, session)
+    if facts is None:
+        return
+    last = facts.last
+    frame = innermost.get(None)
+    # Nearly always; asking for the current scope costs more than all the rest.
+    if frame is not None and frame.scope is last and not frame.visited:
+        return
+    current = current_scope()
+    if current is not None and current[1] is not last:
+        uses.use(*current, session)
 
 
 def _after_begin(
@@ -123,6 +135,7 @@ def _after_commit(session: Session) -> None:
 
 def _after_rollback(session: Session) -> None:
     try:
+        use_again(session)
         _set_outcome(session, "rollback")
     except Exception:
         guard.report("after_rollback")
@@ -134,9 +147,8 @@ def _set_outcome(session: Session, outcome: str) -> None:
         return
     # The innermost one with a boundary of its own is what the event is about.
     key = id(session.get_nested_transaction() or session.get_transaction())
-    for transaction in facts.open:
-        if transaction.key == key and not transaction.scope.closed:
-            transaction.outcome = outcome
+    for transaction in facts.unsettled(key):
+        transaction.decide(outcome)
 
 
 def _after_transaction_end(session: Session, transaction: SessionTransaction) -> None:
@@ -150,12 +162,21 @@ def _after_transaction_end(session: Session, transaction: SessionTransaction) ->
             uses.part(session, facts)
         key = id(transaction)
         now = perf_counter()
-        for ended in [begun for begun in facts.open if begun.key == key]:
-            facts.open.remove(ended)
+        for ended in facts.unsettled(key):
+            facts.drop(ended)
             ended.in_exception = sys.exc_info()[0] is not None
             ended.end(now)
+            if ended.afterwards and ended.discarded and ended.wrote:
+                _tell_late(ended.scope)
     except Exception:
         guard.report("after_transaction_end")
+
+
+def _tell_late(scope: Scope) -> None:
+    """Ask the rules again about a record whose writes were discarded after it."""
+    recording = scope.recording()
+    if recording is not None:
+        recording.reexamine(scope)
 
 
 def _after_soft_rollback(session: Session, transaction: SessionTransaction) -> None:

@@ -14,12 +14,15 @@ from __future__ import annotations
 import collections.abc as cabc
 import sys
 import typing as t
+from threading import get_ident
 from time import perf_counter
 
 from sqlalchemy import Engine
 from sqlalchemy import event
 
 from ..guard import guard
+from ..process import process
+from ..recorder import Busy
 from ..recorder import RawStatement
 from ..recorder import RawTransaction
 from ..recorder import Scope
@@ -28,6 +31,7 @@ from . import dml
 from . import history
 from . import loans
 from . import returning
+from . import strays
 from . import uses
 from .contexts import current_scope
 from .contexts import is_outside
@@ -130,7 +134,7 @@ def _look_for_stray(context: t.Any) -> None:
     try:
         facts = uses.facts_on(context.root_connection)
         if facts is not None and facts.last is not None and is_outside():
-            history.note_stray(facts, sys._getframe(3))
+            strays.note_stray(facts, sys._getframe(3))
     except Exception:
         guard.report("do_execute")
 
@@ -144,17 +148,17 @@ def _enter(scope: Scope, frame: Frame, context: t.Any) -> SessionFacts | None:
         facts = uses.facts_on(context.root_connection)
         if facts is None:
             return None
+        used = scope.sessions.get(facts.serial)
+        elsewhere = used is not None and used.context != frame.index
+        if elsewhere or facts.pid != process.pid:
+            strays.look_closer(frame, scope, facts, sys._getframe(3))
         me = runner()
-        if facts.busy is None:
-            facts.busy = me
+        busy = facts.busy
+        if busy is None:
+            facts.busy = Busy(me, get_ident(), sys._getframe(3))
             return facts
-        if facts.busy is not me:
-            used = scope.sessions.get(facts.serial)
-            if used is None and facts.last is not None:
-                used = facts.last.sessions.get(facts.serial)
-            if used is not None:
-                location = frame.recording.locate(sys._getframe(3))
-                history.note_crossing(scope, used, location, at_once=True)
+        if busy.runner is not me:
+            strays.note_overlap(frame, scope, facts, busy, sys._getframe(3))
     except Exception:
         guard.report("do_execute")
     return None

@@ -8,16 +8,16 @@ import typing as t
 from sqlalchemy.orm import Session
 from sqlalchemy.orm import sessionmaker
 
-from ..clues import ForkedUse
 from ..process import process
 from ..recorder import RawSession
 from ..recorder import RawTransaction
 from ..recorder import Scope
 from ..recorder import SessionFacts
-from ..registries import sessions_kept_in
 from ..weak import WeakIdentityDict
 from . import history
 from . import loans
+from . import strays
+from .workers import task
 from .workers import worker
 
 if t.TYPE_CHECKING:
@@ -59,6 +59,13 @@ def facts_by_serial(serial: int) -> SessionFacts | None:
     return next((known for known in facts.values() if known.serial == serial), None)
 
 
+def begin_in_this_process(session: Session) -> None:
+    """Take note that the next transaction of a session is none of a parent's."""
+    known = facts.get(session)
+    if known is not None:
+        known.pid = process.pid
+
+
 def join(session: Session, known: SessionFacts, connection: Connection) -> None:
     """Take note that a session began to use a connection."""
     joined = _facts_on.get(connection)
@@ -93,11 +100,10 @@ def use(frame: Frame, scope: Scope, session: Session) -> RawSession:
         used = meet(frame, scope, session)
     used.used = True
     used.first_use = location
+    used.task = task()
     known = used.facts
     if known.registry_key is None:
         history.look_for_proxy(frame, known, session, caller)
-    if known.pid != process.pid:
-        scope.note(ForkedUse("session", known.serial, known.pid, location))
     if used.earlier is not None:
         history.tell(scope, used)
     return used
@@ -108,29 +114,20 @@ def meet(frame: Frame, scope: Scope, session: Session) -> RawSession:
     known = facts_of(session)
     used = RawSession(known, frame.index, frame.context, worker())
     scope.sessions[known.serial] = used
+    key_before = known.scope_key
     if known.registry is None:
         frame.recording.name_registry(known, session)
     if frame.is_visit:
-        used.of_outer_context = _is_of_context(frame, session)
+        used.of_outer_context = strays.is_of_context(frame, session)
     before = known.last
     known.last = scope
     if known.first is None:
         known.first = scope
     elif before is not None and before is not scope:
-        history.compare(frame, before, session, used)
+        history.compare(frame, before, session, used, key_before)
     if known.open:
         take_over(known, scope)
     return used
-
-
-def _is_of_context(frame: Frame, session: Session) -> bool:
-    """Say whether an app context that is there has a session for its own."""
-    if frame.recording.registry_of(session) is not None:
-        return True
-    context = frame.context()
-    return context is not None and any(
-        kept is session for kept, _ in sessions_kept_in(vars(context.g))
-    )
 
 
 def take_over(known: SessionFacts, scope: Scope) -> None:
@@ -138,7 +135,7 @@ def take_over(known: SessionFacts, scope: Scope) -> None:
     own = {_identity(begun) for begun in known.open if begun.scope is scope}
     for begun in list(known.open):
         if begun.scope.closed:
-            known.open.remove(begun)
+            known.leave_behind(begun)
         if _identity(begun) in own:
             continue
         own.add(_identity(begun))

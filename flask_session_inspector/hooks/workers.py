@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 import typing as t
+import weakref
 from threading import get_ident
 
 getcurrent: t.Callable[[], object]
@@ -27,3 +29,40 @@ def worker() -> int:
 def runner() -> object:
     """Return what runs this very call, a greenlet of any kind included."""
     return getcurrent()
+
+
+def task() -> object:
+    """Return what stands for the running asyncio task, ``None`` outside of any.
+
+    It is the same object for the same task, as long as somebody keeps it, and does
+    not keep the task alive.
+    """
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or asyncio._get_running_loop() is None:
+        return None
+    current = asyncio.current_task()
+    return None if current is None else weakref.ref(current)
+
+
+def name() -> str:
+    """Name what is running: its thread, and its task if it is one."""
+    thread = threading.current_thread().name
+    task = _task()
+    return thread if task is None else f"{thread} ({task.get_name()})"
+
+
+def name_of_other(ident: int) -> str:
+    """Name what else is running, by the number of its thread."""
+    names = (each.name for each in threading.enumerate() if each.ident == ident)
+    thread = next(names, "another thread")
+    if ident != threading.get_ident():
+        return thread
+    return f"another {'greenlet' if _task() is None else 'task'} of {thread}"
+
+
+def _task() -> t.Any:
+    asyncio = sys.modules.get("asyncio")
+    try:
+        return None if asyncio is None else asyncio.current_task()
+    except RuntimeError:  # No event loop runs here.
+        return None

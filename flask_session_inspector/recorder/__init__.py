@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from .scope import RecordId
 from .scope import Scope
+from .sessions import Busy
 from .sessions import RawSession
 from .sessions import SessionFacts
 from .traces import NO_BIND
@@ -21,6 +22,7 @@ from .traces import RawTransaction
 __all__ = [
     "NO_BIND",
     "Bind",
+    "Busy",
     "RawCheckout",
     "RawSession",
     "RawStatement",

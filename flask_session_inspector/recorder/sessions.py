@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 import typing as t
 import weakref
 
@@ -19,20 +20,38 @@ if t.TYPE_CHECKING:
     from .scope import RecordId
     from .scope import Scope
 
+MOST_LEFT_BEHIND = 50
+
+
+class Busy(t.NamedTuple):
+    """Who is inside of a statement.
+
+    :ivar runner: The greenlet, or the thread where there are none.
+    :ivar thread: The number of the thread.
+    :ivar frame: What it executes.
+    """
+
+    runner: object
+    thread: int
+    frame: types.FrameType
+
 
 class SessionFacts:
     """What is known of one session, in whatever records it appears.
 
     :ivar open: Its transactions that have not ended.
+    :ivar left_behind: Those that go on in another record, and what they wrote in
+        this one is not settled; ``None`` while there are none.
     :ivar first: The scope that used it first, and ``last`` the one that did so
         last.
     :ivar began_outside: It was used before any scope could take note of it.
-    :ivar pid: The process that it was first seen in.
+    :ivar pid: The process that began its transaction.
     :ivar identity_map: The identity map that it had then; closing it makes
         another.
-    :ivar busy: The thread or greenlet that is inside of a statement now.
+    :ivar busy: Who is inside of a statement of it now.
     :ivar failure: The failed flush that nobody rolled back.
     :ivar detachment: How it lost objects the last time.
+    :ivar to_delete: Those that are marked as deleted, as the session keeps them.
     :ivar kept_as: The name under which Flask-SQLAlchemy-Lite keeps it.
     :ivar unknown_registry: A ``scoped_session`` made it that nobody named.
     """
@@ -47,6 +66,7 @@ class SessionFacts:
         "identity_map",
         "kept_as",
         "last",
+        "left_behind",
         "open",
         "origin",
         "pid",
@@ -56,6 +76,7 @@ class SessionFacts:
         "registry",
         "scope_key",
         "serial",
+        "to_delete",
         "unknown_registry",
     )
 
@@ -73,12 +94,36 @@ class SessionFacts:
         self.began_outside = False
         self.pid = process.pid
         self.identity_map = weakref.ref(session.identity_map)
-        self.busy: object = None
+        self.busy: Busy | None = None
         self.failure: FirstFailure | None = None
         self.detachment: Detachment | None = None
+        self.to_delete: t.Mapping[t.Any, object] = {}
         self.kept_as: str | None = None
         self.unknown_registry = False
         self.open: list[RawTransaction] = []
+        self.left_behind: list[RawTransaction] | None = None
+
+    def leave_behind(self, begun: RawTransaction) -> None:
+        """Take note that the record of a transaction ended before it did."""
+        self.open.remove(begun)
+        if self.left_behind is None:
+            self.left_behind = []
+        # One that nobody ever ends can be left behind by any number of records.
+        if begun.wrote and len(self.left_behind) < MOST_LEFT_BEHIND:
+            self.left_behind.append(begun)
+
+    def unsettled(self, key: int) -> list[RawTransaction]:
+        """Return the parts of a database transaction, of all records."""
+        parts = [begun for begun in self.open if begun.key == key]
+        if self.left_behind:
+            parts += [begun for begun in self.left_behind if begun.key == key]
+        return parts
+
+    def drop(self, ended: RawTransaction) -> None:
+        """Take note that a transaction has ended."""
+        for parts in (self.open, self.left_behind or []):
+            if ended in parts:
+                parts.remove(ended)
 
     @property
     def first_record(self) -> RecordId | None:
@@ -105,22 +150,24 @@ class RawSession:
 
     :ivar app_context: The app context that it was used in.
     :ivar worker: The thread or greenlet that used it first here.
+    :ivar task: Stands for the asyncio task that did, if one did.
     :ivar used: Whether it did anything, or was only there.
     :ivar earlier: The record that used it before this one.
     :ivar reached: How it came here from that one: the registry had it under a
-        ``"recycled"`` key, or under a key that is too ``"coarse"``.
+        ``"recycled"`` key, or under a key that is too ``"coarse"``; or it was here
+        all the time, and ``"lent"`` to another thread.
     :ivar inherited: The ``id()`` of the states of the objects that were in it.
     :ivar carried_over: How many those were.
     :ivar held: The registry still held it after its app context was popped.
     :ivar closed_by_host: It had been closed, though not removed.
+    :ivar collected: Nobody closed it: it was collected in the midst of a transaction.
     :ivar made_at_teardown: It was not there when the teardown began.
     :ivar left_in_transaction: A transaction was still open then.
     :ivar left_objects: How many objects were still in it then.
     :ivar of_outer_context: It belongs to an app context that was pushed before
         the request and goes on after it.
     :ivar thrown_new: Objects that were added, never flushed and thrown away when
-        it was closed, by class; likewise ``thrown_changed``.
-    :ivar deleted_unflushed: Objects marked as deleted just before the removal.
+        it was closed, by class; likewise ``thrown_changed`` and ``thrown_deleted``.
     :ivar looked_at: When it was looked at for the last time before its removal.
     """
 
@@ -128,8 +175,8 @@ class RawSession:
         "app_context",
         "carried_over",
         "closed_by_host",
+        "collected",
         "context",
-        "deleted_unflushed",
         "earlier",
         "ended",
         "facts",
@@ -144,7 +191,9 @@ class RawSession:
         "of_outer_context",
         "pending",
         "reached",
+        "task",
         "thrown_changed",
+        "thrown_deleted",
         "thrown_new",
         "used",
         "worker",
@@ -162,9 +211,10 @@ class RawSession:
         self.app_context = app_context
         self.worker = worker
         self.first_use: RawLocation | None = None
+        self.task: object = None
         self.used = False
         self.earlier: Earlier | None = None
-        self.reached: t.Literal["", "recycled", "coarse"] = ""
+        self.reached: t.Literal["", "recycled", "coarse", "lent"] = ""
         self.inherited: t.Collection[int] = ()
         self.carried_over = 0
         self.identity_map_size = 0
@@ -172,11 +222,12 @@ class RawSession:
         self.ended = "open"
         self.held = False
         self.closed_by_host = False
+        self.collected = False
         self.made_at_teardown = False
         self.left_in_transaction = False
         self.left_objects = 0
         self.of_outer_context = False
         self.thrown_new: dict[str, int] = {}
         self.thrown_changed: dict[str, int] = {}
-        self.deleted_unflushed: dict[str, int] = {}
+        self.thrown_deleted: dict[str, int] = {}
         self.looked_at: float | None = None

@@ -50,6 +50,7 @@ class RawTransaction:
     :ivar key: ``id()`` of SQLAlchemy's ``SessionTransaction``, which lives at
         least as long as this is open. The object itself would keep its session
         alive.
+    :ivar afterwards: What became of it when its record had ended before it.
     :ivar asked: When the commit was asked for that ended it.
     :ivar in_exception: It was closed while an exception was being handled.
     :ivar keeps_writes: Closing it discards nothing: the session was given a
@@ -57,6 +58,7 @@ class RawTransaction:
     """
 
     __slots__ = (
+        "afterwards",
         "asked",
         "began",
         "bind",
@@ -89,6 +91,7 @@ class RawTransaction:
         self.connection_key = connection_key
         self.began = began
         self.ended: float | None = None
+        self.afterwards: str | None = None
         self.asked: float | None = None
         self.in_exception = False
         self.keeps_writes = False
@@ -118,10 +121,34 @@ class RawTransaction:
                 statements[index] = statements[index]._replace(rows=rows)
         self.unsettled.clear()
 
+    @property
+    def discarded(self) -> bool:
+        """Whether what it wrote was thrown away, and nobody said so."""
+        closed = "close" in (self.outcome, self.afterwards)
+        return closed and not (self.nested or self.in_exception or self.keeps_writes)
+
+    @property
+    def wrote(self) -> bool:
+        """Whether its record wrote anything in it, also inside of a SAVEPOINT."""
+        return any(
+            each.writes
+            for each in self.scope.transactions
+            if each.serial == self.serial
+        )
+
+    def decide(self, outcome: str) -> None:
+        """Take note of a commit or rollback."""
+        if self.scope.closed:
+            self.afterwards = outcome
+        else:
+            self.outcome = outcome
+
     def end(self, now: float) -> None:
         """Take note of the end; without an outcome it was just closed."""
         self.settle()
-        if not self.scope.closed:
+        if self.scope.closed:
+            self.afterwards = self.afterwards or "close"
+        else:
             self.ended = now
             self.outcome = self.outcome or "close"
 

@@ -12,6 +12,7 @@ import typing as t
 
 from ..builder import location as shown_location
 from ..guard import guard
+from ..masking import storable
 from ..records import Finding
 from ..records import Holder
 from . import objects
@@ -61,9 +62,9 @@ def _finding(rule: Rule, found: Found, scope: Scope) -> Finding:
         code=rule.code,
         name=rule.name,
         severity=found.severity or rule.severity,
-        message=found.message,
+        message=storable(found.message),
         hint=rule.fix,
-        evidence=found.evidence,
+        evidence=_storable(found.evidence),
         request_id=str(scope.id),
         session=found.session,
         location=shown_location(found.location),
@@ -71,6 +72,17 @@ def _finding(rule: Rule, found: Found, scope: Scope) -> Finding:
         docs_url=rule.docs_url,
         at=time.time(),
     )
+
+
+def _storable(value: t.Any) -> t.Any:
+    """Escape what UTF-8 cannot hold: names of threads, files and tables are free."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {storable(str(key)): _storable(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_storable(each) for each in value]
+    return value
 
 
 def of_holder(holder: Holder, at: float) -> Finding:

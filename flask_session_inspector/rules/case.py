@@ -8,7 +8,6 @@ import typing as t
 
 from ..clues import Clue
 from ..clues import Earlier
-from ..masking import storable
 from ..recorder import RawSession
 from ..recorder import RawStatement
 from ..recorder import RawTransaction
@@ -129,7 +128,7 @@ def place(location: RawLocation | None, *, short: bool = False) -> str:
     file, line, function = location
     if short:
         file = os.path.basename(file)
-    return f"{storable(file)}:{line} in {function}"
+    return f"{file}:{line} in {function}"
 
 
 def counted(number: int, noun: str) -> str:

@@ -15,6 +15,15 @@ if t.TYPE_CHECKING:
 
 DOCS = "https://flask-session-inspector.readthedocs.io/en/latest/findings"
 
+# By the first digit of the code.
+_FAMILIES = {
+    "1": "Scoping",
+    "2": "Transactions and connections",
+    "3": "Threads, streams and processes",
+    "4": "Objects and queries",
+    "5": "Objects and queries",
+}
+
 
 @dataclass(frozen=True)
 class Found:
@@ -57,6 +66,11 @@ class Rule:
     meaning: str
     fix: str
     check: Check = field(repr=False, compare=False)
+
+    @property
+    def family(self) -> str:
+        """The heading under which it is listed."""
+        return _FAMILIES[self.code[3]]
 
     @property
     def docs_url(self) -> str:

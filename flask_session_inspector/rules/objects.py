@@ -32,9 +32,9 @@ from .catalogue import rule
 def detached_access(case: Case) -> cabc.Iterator[Found]:
     for clue in case.clues(DetachedAccess):
         origin = clue.origin
-        what = (
-            f"{clue.attribute} of {clue.instance}" if clue.attribute else clue.instance
-        )
+        what = f"An expired attribute of {clue.instance}"
+        if clue.attribute:
+            what = f"{clue.instance}.{clue.attribute}"
         message = f"{what} had to be loaded{at(clue.location)}, "
         evidence: dict[str, t.Any] = {"read": place(clue.location)}
         related: tuple[str, ...] = ()
@@ -47,7 +47,8 @@ def detached_access(case: Case) -> cabc.Iterator[Found]:
             )
             evidence["session"] = label(origin.serial)
             evidence["detached by"] = _how(case, origin)
-            evidence["detached"] = place(origin.location)
+            if origin.location is not None:
+                evidence["detached"] = place(origin.location)
             if origin.user is not None and origin.user.record != case.scope.id:
                 evidence["in"] = case.name(origin.user)
                 related = (str(origin.user.record),)

@@ -6,7 +6,10 @@ import collections.abc as cabc
 import typing as t
 
 from ..clues import AlreadyAttached
+from ..clues import Earlier
+from ..clues import earlier
 from ..recorder import RawSession
+from ..recorder import SessionFacts
 from .case import Case
 from .case import at
 from .case import counted
@@ -15,6 +18,8 @@ from .case import listed
 from .case import place
 from .catalogue import Found
 from .catalogue import rule
+
+_MOST_SHOWN = 5
 
 
 @rule(
@@ -39,7 +44,8 @@ def session_shared(case: Case) -> cabc.Iterator[Found]:
         before = used.earlier
         if before is None or before.same_context or before.kind != "request":
             continue
-        if not case.served(used):
+        # How long the sessions of a registry that nobody named should last is unknown.
+        if used.facts.unknown_registry or not case.served(used):
             continue
         serial = used.facts.serial
         evidence = _both(case, used)
@@ -77,7 +83,7 @@ def session_not_removed(case: Case) -> cabc.Iterator[Found]:
     for used in case.sessions:
         facts = used.facts
         if used.held and not used.closed_by_host:
-            why = f"the registry {facts.registry} still holds it"
+            what, why = "removed", f"the registry {facts.registry} still holds it"
         elif (
             used.left_in_transaction
             and case.is_request
@@ -85,7 +91,7 @@ def session_not_removed(case: Case) -> cabc.Iterator[Found]:
             and not facts.unknown_registry
             and not used.of_outer_context
         ):
-            why = "its transaction is still open"
+            what, why = "closed", "its transaction is still open"
         else:
             continue
         evidence: dict[str, t.Any] = {
@@ -100,7 +106,7 @@ def session_not_removed(case: Case) -> cabc.Iterator[Found]:
             why += ": a teardown function used it after it had been removed"
             evidence["made"] = "during the teardown, after the removal"
         yield Found(
-            f"{label(facts.serial)} was not removed when its app context was popped:"
+            f"{label(facts.serial)} was not {what} when its app context was popped:"
             f" {why}.",
             evidence,
             facts.serial,
@@ -131,7 +137,7 @@ def session_pinned(case: Case) -> cabc.Iterator[Found]:
             continue
         yield Found(
             f"{label(serial)}, which this {_noun(case)} used, is held by"
-            f" {listed(pins)} for the life of the application.",
+            f" {_first_of(pins)} for the life of the application.",
             {"held by": list(pins), "used": place(used.first_use)},
             serial,
             used.first_use,
@@ -159,31 +165,26 @@ def context_reused(case: Case) -> cabc.Iterator[Found]:
     for used in case.sessions:
         if not used.of_outer_context or not case.served(used):
             continue
+        if used.earlier is None and used.ended == "removed":
+            continue  # It was there for this request alone.
         serial = used.facts.serial
-        before = used.earlier
-        others = []
-        related = []
-        if before is not None:
-            others.append(f"{case.name(before)}{at(before.location)}")
-            related.append(str(before.record))
-        first = used.facts.first
-        if first is not None and str(first.id) not in (*related, str(scope.id)):
-            related.append(str(first.id))
+        others = _others(case, used)
         sentence = (
             f"This request ran in an app context that was pushed before it and used"
             f" {label(serial)}, the session of that context"
         )
-        sentence += f", as {others[0]} did." if others else "."
+        named = [f"{case.name(each)}{at(each.location)}" for each in others]
+        sentence += f", as {named[-1]} did." if named else "."
         yield Found(
             sentence,
             {
                 "used here": place(used.first_use),
-                "also used by": others or ["nothing yet"],
+                "also used by": named,
                 "objects in it": used.left_objects,
             },
             serial,
             used.first_use,
-            tuple(related),
+            tuple(str(each.record) for each in reversed(others)),
         )
 
 
@@ -202,21 +203,24 @@ def context_reused(case: Case) -> cabc.Iterator[Found]:
     ),
 )
 def nested_context(case: Case) -> cabc.Iterator[Found]:
-    nested = case.scope.nested
-    if not nested:
+    # Around app contexts that were pushed by hand there is nothing to be at odds with.
+    if case.scope.contexts < 2 or case.scope.kind == "context":
         return
-    by_registry: dict[object, list[RawSession]] = {}
-    for used in case.sessions:
-        key = used.facts.registry_key
-        if key is not None and case.served(used):
-            by_registry.setdefault(key, []).append(used)
-    for sessions in by_registry.values():
-        inner = [used for used in sessions if used.context in nested]
-        outer = [used for used in sessions if used.context not in nested] or inner[:1]
-        if not inner or len(sessions) < 2:
+    for sessions in _by_registry(case):
+        inner = [used for used in sessions if _is_nested(case, used, sessions)]
+        # Beside it there may be threads, with a copy of the request's context each.
+        outer = [used for used in sessions if _is_own(case, used)] or inner[:1]
+        sessions = [used for used in sessions if used in outer or used in inner]
+        if not inner or len({used.context for used in sessions}) < 2:
             continue
-        first, second = outer[0], next(u for u in inner if u is not outer[0])
-        labels = [label(used.facts.serial) for used in sessions]
+        first = outer[0]
+        second = next(used for used in inner if used.context != first.context)
+        # A loop can push any number of them.
+        shown = [first, second, *(u for u in sessions if u not in (first, second))]
+        shown = [used for used in sessions if used in shown[:_MOST_SHOWN]]
+        labels = [label(used.facts.serial) for used in shown]
+        if len(sessions) > len(shown):
+            labels.append(f"{len(sessions) - len(shown)} more")
         yield Found(
             f"This {_noun(case)} used {counted(len(sessions), 'session')} of"
             f" {first.facts.registry_name}, {listed(labels)}, because an app context"
@@ -226,7 +230,7 @@ def nested_context(case: Case) -> cabc.Iterator[Found]:
                     "app context": used.context + 1,
                     "used": place(used.first_use),
                 }
-                for used in sessions
+                for used in shown
             },
             second.facts.serial,
             second.first_use or first.first_use,
@@ -265,7 +269,8 @@ def scope_key_recycled(case: Case) -> cabc.Iterator[Found]:
                 "objects carried over": used.carried_over,
             },
             serial,
-            used.first_use,
+            # Where it was not even asked for, the other place is the one to go to.
+            used.first_use or before.location,
             (str(before.record),),
         )
 
@@ -326,7 +331,8 @@ def session_outside_registry(case: Case) -> cabc.Iterator[Found]:
         number = len(case.statements(facts.serial))
         if not number:
             continue
-        open_still = used.ended == "open" and not facts.unknown_registry
+        left_open = used.collected or used.ended == "open"
+        left_open = left_open and not facts.unknown_registry
         how = (
             "that a scoped_session unknown to the inspector made"
             if facts.unknown_registry
@@ -334,11 +340,16 @@ def session_outside_registry(case: Case) -> cabc.Iterator[Found]:
             if facts.origin == "direct"
             else "that a sessionmaker made"
         )
-        end = "and was not closed when it ended" if open_still else "and was closed"
+        end = "and was closed"
         if facts.unknown_registry:
             end = "and nothing is known of its scope"
+        elif left_open:
+            end = "and was not closed"
+            if used.collected:
+                end += ": it was left to the garbage collector"
+        article = "an" if facts.class_name[:1] in "AEIOU" else "a"
         yield Found(
-            f"{label(facts.serial)}, a {facts.class_name} {how}, ran"
+            f"{label(facts.serial)}, {article} {facts.class_name} {how}, ran"
             f" {counted(number, 'statement')} in this request {end}.",
             {
                 "first use": place(used.first_use),
@@ -348,7 +359,7 @@ def session_outside_registry(case: Case) -> cabc.Iterator[Found]:
             },
             facts.serial,
             used.first_use,
-            severity="warning" if open_still else "info",
+            severity="warning" if left_open else "info",
         )
 
 
@@ -368,17 +379,68 @@ def session_outside_registry(case: Case) -> cabc.Iterator[Found]:
 )
 def attached_elsewhere(case: Case) -> cabc.Iterator[Found]:
     for clue in case.clues(AlreadyAttached):
-        evidence: dict[str, t.Any] = {"object": clue.instance}
-        for role, serial in (("belongs to", clue.owner), ("added to", clue.other)):
-            evidence[role] = _origin(case, serial)
+        owner = clue.owner_facts
+        user = None if owner is None else _user_of(case, owner)
         yield Found(
             f"{clue.instance} belongs to {label(clue.owner)} and was added to"
             f" {label(clue.other)}{at(clue.location)}.",
-            evidence,
+            {
+                "object": clue.instance,
+                "belongs to": _origin(case, clue.owner, owner),
+                "added to": _origin(case, clue.other, None),
+            },
             clue.other,
             clue.location,
-            _users(case, clue.owner),
+            () if user is None else (str(user.record),),
         )
+
+
+def _others(case: Case, used: RawSession) -> list[Earlier]:
+    """Return the first record that used a session, and the last one before this."""
+    first = _user_of(case, used.facts)
+    before = used.earlier
+    others = [] if first is None else [first]
+    if before is not None and before.record not in [each.record for each in others]:
+        others.append(before)
+    return others
+
+
+def _by_registry(case: Case) -> cabc.Iterable[list[RawSession]]:
+    """Return the sessions of each registry, those of the stream for themselves."""
+    stream = min(case.scope.continued or (), default=case.scope.contexts)
+    groups: dict[object, list[RawSession]] = {}
+    for used in case.sessions:
+        key = used.facts.registry_key
+        if key is not None and case.served(used):
+            groups.setdefault((key, used.context >= stream), []).append(used)
+    return groups.values()
+
+
+def _is_own(case: Case, used: RawSession) -> bool:
+    """Say whether a session is of the app context of the request or its stream."""
+    return used.context == 0 or used.context in (case.scope.continued or ())
+
+
+def _is_nested(case: Case, used: RawSession, others: list[RawSession]) -> bool:
+    """Say whether a session is of an app context inside of another.
+
+    An async view runs in a thread of its own, as other work beside the request does;
+    there it is the task that tells whether one context is around the other.
+    """
+    if used.context in (case.scope.nested or ()):
+        return True
+    if used.task is None or _is_own(case, used):
+        return False
+    return any(
+        other.task is used.task and other.context < used.context for other in others
+    )
+
+
+def _first_of(pins: cabc.Sequence[str]) -> str:
+    """Name one place; a closure can have the same session many times over."""
+    if len(pins) == 1:
+        return pins[0]
+    return f"{pins[0]}, and in {counted(len(pins) - 1, 'other place')},"
 
 
 def _noun(case: Case) -> str:
@@ -403,29 +465,40 @@ def _both(case: Case, used: RawSession) -> dict[str, t.Any]:
     return evidence
 
 
-def _origin(case: Case, serial: int) -> dict[str, t.Any]:
+def _origin(case: Case, serial: int, facts: SessionFacts | None) -> dict[str, t.Any]:
+    """Tell who made a session, and where it was used first.
+
+    :param facts: What is known of it, if it did nothing in this record.
+    """
     used = case.session(serial)
-    if used is None:
-        return {"session": label(serial), "made": "outside of this record"}
-    facts = used.facts
-    made = facts.registry or {"factory": "by a sessionmaker"}.get(
-        facts.origin, "directly"
-    )
-    told = {
-        "session": label(serial),
-        "made": made,
-        "app context": used.context + 1,
-        "first use": place(used.first_use),
-    }
+    facts = facts if used is None else used.facts
+    told: dict[str, t.Any] = {"session": label(serial)}
+    if facts is None:
+        return told | {"made": "unknown"}
+    told["made"] = _made(facts)
+    user = _user_of(case, facts)
+    if used is not None:
+        told["app context"] = used.context + 1
+        told["first use"] = place(used.first_use)
+    elif user is not None:
+        told["first use"] = place(user.location)
     pins = case.pins(serial)
     if pins:
         told["held by"] = listed(pins)
-    if used.earlier is not None:
-        told["used before by"] = case.name(used.earlier)
+    if user is not None:
+        told["used before by"] = case.name(user)
     return told
 
 
-def _users(case: Case, serial: int) -> tuple[str, ...]:
-    used = case.session(serial)
-    before = None if used is None else used.earlier
-    return () if before is None else (str(before.record),)
+def _made(facts: SessionFacts) -> str:
+    if facts.registry_key is not None:
+        return facts.registry_name
+    return "directly" if facts.origin == "direct" else "by a sessionmaker"
+
+
+def _user_of(case: Case, facts: SessionFacts) -> Earlier | None:
+    """Return the record that used a session first, if it is another."""
+    first = facts.first
+    if first is None or first is case.scope:
+        return None
+    return earlier(first, facts.serial)

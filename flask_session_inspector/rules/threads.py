@@ -7,8 +7,10 @@ import typing as t
 
 from ..clues import Abandonment
 from ..clues import CrossThread
+from ..clues import Earlier
 from ..clues import ForkedUse
 from ..clues import LateUse
+from ..recorder import RawSession
 from .case import Case
 from .case import at
 from .case import label
@@ -34,33 +36,66 @@ from .catalogue import rule
 )
 def cross_thread(case: Case) -> cabc.Iterator[Found]:
     for clue in case.clues(CrossThread):
-        other = clue.other
-        how = (
-            "at the same moment"
-            if clue.at_once
-            else "while it was in use"
-            if other is not None
-            else "outside of its app context"
+        yield _crossed(case, clue)
+    for used in case.sessions:
+        # A thread had it before the request that it was made in used it.
+        if used.reached == "lent" and used.earlier is not None:
+            yield _lent(case, used, used.earlier)
+
+
+def _crossed(case: Case, clue: CrossThread) -> Found:
+    serial, other = label(clue.serial), clue.other
+    first = {"thread": clue.owner, "place": place(clue.owner_location)}
+    related: tuple[str, ...] = ()
+    owner = clue.owner
+    if other is not None and other.record != case.scope.id:
+        first["in"] = case.name(other)
+        related = (str(other.record),)
+        owner += f" ({case.name(other)})"
+    evidence: dict[str, t.Any] = {
+        "first": first,
+        "then": {"thread": clue.intruder, "place": place(clue.location)},
+        "at the same moment": clue.at_once,
+    }
+    pins = case.pins(clue.serial)
+    if pins:
+        evidence["held by"] = list(pins)
+    if clue.at_once:
+        message = (
+            f"{clue.intruder} sent a statement of {serial}{at(clue.location)} while"
+            f" one of {owner} was still running."
         )
-        evidence: dict[str, t.Any] = {
-            "first": {"thread": clue.owner, "place": place(clue.owner_location)},
-            "then": {"thread": clue.intruder, "place": place(clue.location)},
-        }
-        related: tuple[str, ...] = ()
-        if other is not None and other.record != case.scope.id:
-            evidence["first"]["request"] = case.name(other)
-            related = (str(other.record),)
-        pins = case.pins(clue.serial)
-        if pins:
-            evidence["held by"] = list(pins)
-        yield Found(
-            f"{label(clue.serial)} of {clue.owner} was used by {clue.intruder}"
-            f"{at(clue.location)} {how}.",
-            evidence,
-            clue.serial,
-            clue.location,
-            related,
+    elif other is not None:
+        message = (
+            f"{serial} was in use by {owner} when {clue.intruder} used it"
+            f"{at(clue.location)}."
         )
+    else:
+        message = (
+            f"{serial} of {owner} was used by {clue.intruder}{at(clue.location)},"
+            " outside of the app context that it belongs to."
+        )
+    return Found(message, evidence, clue.serial, clue.location, related)
+
+
+def _lent(case: Case, used: RawSession, before: Earlier) -> Found:
+    serial, thread = used.facts.serial, case.scope.thread
+    return Found(
+        f"{label(serial)} of {thread} was used by {before.thread}{at(before.location)},"
+        " outside of the app context that it belongs to.",
+        {
+            "first": {
+                "thread": before.thread,
+                "place": place(before.location),
+                "in": case.name(before),
+            },
+            "then": {"thread": thread, "place": place(used.first_use)},
+            "at the same moment": False,
+        },
+        serial,
+        before.location,
+        (str(before.record),),
+    )
 
 
 @rule(
@@ -81,17 +116,26 @@ def cross_thread(case: Case) -> cabc.Iterator[Found]:
 def used_after_teardown(case: Case) -> cabc.Iterator[Found]:
     for clue in case.clues(LateUse):
         used = case.session(clue.serial)
-        first = None if used is None else used.first_use
+        evidence = {
+            "first use": place(None if used is None else used.first_use),
+            "late use": place(clue.location),
+            "thread": clue.thread,
+        }
+        related: tuple[str, ...] = ()
+        if clue.user is not None:
+            evidence["in"] = case.name(clue.user)
+            related = (str(clue.user.record),)
+        when = (
+            "in the rest of the response, after the view's session was removed"
+            if clue.streaming
+            else "after this request was torn down"
+        )
         yield Found(
-            f"{label(clue.serial)} ran SQL{at(clue.location)} after this request was"
-            " torn down.",
-            {
-                "first use": place(first),
-                "late use": place(clue.location),
-                "thread": clue.thread,
-            },
+            f"{label(clue.serial)} ran SQL{at(clue.location)} {when}.",
+            evidence,
             clue.serial,
             clue.location,
+            related,
         )
 
 
@@ -158,11 +202,13 @@ def context_abandoned(case: Case) -> cabc.Iterator[Found]:
     for clue in case.clues(Abandonment):
         serials = [label(serial) for serial in clue.serials]
         first = case.session(clue.serials[0])
-        what = "its streamed response" if clue.streamed else "it"
+        what = (
+            "the streamed response of this request" if clue.streamed else "this request"
+        )
         location = None if first is None else first.first_use
         yield Found(
-            f"The app context of {what} with {listed(serials)} was not popped when its"
-            f" thread began to serve {case.name(clue.next_request)}.",
+            f"The app context of {what}, which used {listed(serials)}, was still pushed"
+            f" when {clue.thread} began to serve {case.name(clue.next_request)}.",
             {
                 "thread": clue.thread,
                 "sessions": serials,
@@ -180,9 +226,9 @@ def context_abandoned(case: Case) -> cabc.Iterator[Found]:
     "used-after-fork",
     "error",
     meaning=(
-        "A session or a pooled connection that the parent process made is used in a"
-        " child. Both talk over one socket then: answers get mixed up, and the"
-        " connection breaks for both."
+        "A transaction that the parent process began, or a pooled connection that it"
+        " opened, is used in a child. Both talk over one socket then: answers get mixed"
+        " up, and the connection breaks for both."
     ),
     fix=(
         "Call engine.dispose(close=False) first thing in the child, and let it make"
@@ -192,14 +238,17 @@ def context_abandoned(case: Case) -> cabc.Iterator[Found]:
 def used_after_fork(case: Case) -> cabc.Iterator[Found]:
     for clue in case.clues(ForkedUse):
         of_session = clue.what == "session"
-        what = label(clue.number) if of_session else f"Connection {clue.number}"
         parent = "a parent process" if clue.pid is None else f"process {clue.pid}"
+        what = (
+            f"{label(clue.number)}, whose transaction {parent} began,"
+            if of_session
+            else f"Connection {clue.number}, which {parent} opened,"
+        )
         yield Found(
-            f"{what}, which {parent} made, was used in process {case.scope.pid}"
-            f"{at(clue.location)}.",
+            f"{what} was used in its child process {clue.used_in}{at(clue.location)}.",
             {
-                "made in": parent,
-                "used in": f"process {case.scope.pid}",
+                "began in" if of_session else "opened in": parent,
+                "used in": f"process {clue.used_in}",
                 "place": place(clue.location),
             },
             clue.number if of_session else None,

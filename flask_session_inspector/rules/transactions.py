@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import itertools
+import math
 import re
 import typing as t
 
@@ -52,7 +53,8 @@ def discarded_writes(case: Case) -> cabc.Iterator[Found]:
         return
     for used in case.sessions:
         serial = used.facts.serial
-        rows = _lost_rows(case.transactions(serial))
+        transactions = case.transactions(serial)
+        rows = _lost_rows(transactions)
         if rows:
             for table in _made_for_the_moment(case.statements(serial)):
                 rows.pop(table, None)
@@ -63,7 +65,7 @@ def discarded_writes(case: Case) -> cabc.Iterator[Found]:
             f"{counted(number, 'row')} of {table}" for table, number in rows.items()
         ]
         parts += [
-            counted(sum(classes.values()), f"{kind} object")
+            f"{counted(sum(classes.values()), f'{kind} object')} ({listed([*classes])})"
             for kind, classes in thrown.items()
         ]
         location = _last_write(case, used) or used.first_use
@@ -73,6 +75,8 @@ def discarded_writes(case: Case) -> cabc.Iterator[Found]:
         for kind, classes in thrown.items():
             evidence[f"{kind}, never flushed"] = classes
         evidence["last write" if rows else "first use"] = place(location)
+        if any(each.afterwards for each in transactions if each.discarded):
+            evidence["discarded"] = "after this record had ended"
         yield Found(
             f"{label(serial)} was closed without a commit, which discarded"
             f" {listed(parts)}.",
@@ -162,11 +166,15 @@ def idle_in_transaction(case: Case) -> cabc.Iterator[Found]:
         longest = max(gaps, key=lambda gap: gap.length)
         yield Found(
             f"The transaction of {label(serial)} stayed open for"
-            f" {longest.length:,.0f} ms with no SQL running, after the statement"
-            f"{at(longest.location)}.",
+            f" {longest.length:,.0f} ms with no SQL running, between {longest.after}"
+            f" and {longest.before}.",
             {
                 "idle": [
-                    {"ms": round(gap.length, 1), "after": place(gap.location)}
+                    {
+                        "ms": round(gap.length, 1),
+                        "after": gap.after,
+                        "before": gap.before,
+                    }
                     for gap in gaps[:10]
                 ],
                 "threshold": f"{case.idle_ms:g} ms",
@@ -197,9 +205,10 @@ def poisoned_session(case: Case) -> cabc.Iterator[Found]:
         related: tuple[str, ...] = ()
         first = clue.first
         whose = "A session" if clue.serial is None else label(clue.serial)
-        message = f"{whose} was used{at(clue.location)} after a failed flush"
+        after = "its connection was lost" if clue.lost else "a failed flush"
+        message = f"{whose} was used{at(clue.location)} after {after}"
         if first is None:
-            message += " that nobody rolled back."
+            message += ", and nobody had rolled back."
         else:
             message += f": {first.error}{at(first.location)} came first."
             evidence["first failure"] = first.error
@@ -244,7 +253,7 @@ def two_connections(case: Case) -> cabc.Iterator[Found]:
         yield Found(
             "This request held two connections of the pool"
             f" {first.bind.name or second.bind.name or 'of one engine'} at the same"
-            f" time: {held[0]} and {held[1]}.",
+            f" time: {held[0]}, and {held[1]}.",
             {
                 "first": _checkout(case, first),
                 "second": _checkout(case, second),
@@ -266,7 +275,7 @@ def two_connections(case: Case) -> cabc.Iterator[Found]:
     ),
     fix=(
         "Take what the hook needs before the commit (before_commit, after_flush), or"
-        " open a session of its own in the hook: with Session(engine) as session."
+        " do its work when session.commit() has returned."
     ),
 )
 def sql_in_commit_hook(case: Case) -> cabc.Iterator[Found]:
@@ -280,9 +289,18 @@ def sql_in_commit_hook(case: Case) -> cabc.Iterator[Found]:
         )
 
 
+_END_OF_TRANSACTION = {
+    "commit": "its commit",
+    "rollback": "its rollback",
+    "close": "the close of its session",
+}
+
+
 class _Gap(t.NamedTuple):
     length: float
     location: t.Any
+    after: str
+    before: str
     bind: str
 
 
@@ -298,40 +316,47 @@ def _gaps(
 ) -> cabc.Iterator[_Gap]:
     """Find where a transaction was open and no statement of it ran."""
     scope = case.scope
-    last, location = transaction.began, None
+    bind = transaction.bind
+    last, location, after = transaction.began, None, ""
     ended = transaction.ended or scope.stopped or last
     for statement in statements:
-        if statement.bind != transaction.bind or not last <= statement.ended <= ended:
+        if statement.bind != bind or not last <= statement.ended <= ended:
             continue
-        if statement.began > last and location is not None:
-            yield _Gap((statement.began - last) * 1000, location, transaction.bind.name)
-        last, location = max(last, statement.ended), statement.location or location
+        this = f"the statement{at(statement.location)}"
+        # Before its first statement, the database knows of no transaction.
+        if after and statement.began > last:
+            length = (statement.began - last) * 1000
+            yield _Gap(length, location, after, this, bind.name)
+        last, location, after = statement.ended, statement.location, this
     # A commit takes its time in the database; and what was not kept may have run.
     idle_until = min(ended, transaction.asked or ended)
-    if not scope.statement_overflow and idle_until > last:
-        yield _Gap((idle_until - last) * 1000, location, transaction.bind.name)
+    if after and not scope.statement_overflow and idle_until > last:
+        before = _END_OF_TRANSACTION.get(transaction.outcome or "", "the end")
+        yield _Gap((idle_until - last) * 1000, location, after, before, bind.name)
 
 
 def _lost_rows(transactions: list[RawTransaction]) -> dict[str, int]:
     """Sum up what was written in transactions that were merely closed."""
     lost: dict[str, int] = {}
     for outer in transactions:
-        if outer.nested or outer.outcome != "close" or outer.ended is None:
-            continue
-        if outer.in_exception or outer.keeps_writes:
+        if not outer.discarded:
             continue
         inside = [
             each
             for each in transactions
-            if each.nested
-            and each.bind == outer.bind
-            and each.outcome != "rollback"
-            and outer.began <= each.began <= outer.ended
+            if each.nested and each.bind == outer.bind and _lies_in(each, outer)
         ]
+        undone = [each for each in inside if each.outcome == "rollback"]
+        # A savepoint takes those that were released within it back with it.
+        inside = [each for each in inside if not any(_lies_in(each, u) for u in undone)]
         for each in (outer, *inside):
             for table, rows in each.writes.items():
                 lost[table] = lost.get(table, 0) + rows
     return lost
+
+
+def _lies_in(inner: RawTransaction, outer: RawTransaction) -> bool:
+    return outer.began <= inner.began <= (outer.ended or math.inf)
 
 
 def _made_for_the_moment(statements: list[RawStatement]) -> list[str]:
@@ -341,9 +366,11 @@ def _made_for_the_moment(statements: list[RawStatement]) -> list[str]:
 
 
 def _thrown_away(used: RawSession) -> dict[str, dict[str, int]]:
-    kinds = {"new": used.thrown_new, "changed": used.thrown_changed}
-    if used.deleted_unflushed:
-        kinds["deleted"] = used.deleted_unflushed
+    kinds = {
+        "new": used.thrown_new,
+        "changed": used.thrown_changed,
+        "deleted": used.thrown_deleted,
+    }
     return {kind: dict(classes) for kind, classes in kinds.items() if classes}
 
 
@@ -366,7 +393,9 @@ def _at_once(first: RawCheckout, second: RawCheckout) -> bool:
 
 
 def _held(case: Case, checkout: RawCheckout) -> str:
-    by = "without a session" if checkout.serial is None else label(checkout.serial)
+    by = "one without a session"
+    if checkout.serial is not None:
+        by = f"one for {label(checkout.serial)}"
     return f"{by}{at(checkout.location)}"
 
 
