@@ -8,6 +8,7 @@ import weakref
 from time import perf_counter
 
 from sqlalchemy import event
+from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.pool import Pool
 
 from ..clues import ForkedUse
@@ -17,6 +18,7 @@ from ..recorder import RawCheckout
 from ..recorder import Scope
 from . import loans
 from .contexts import current_scope
+from .workers import task_or_worker
 from .workers import worker
 
 if t.TYPE_CHECKING:
@@ -62,7 +64,7 @@ def _checkout(
             scope,
             pooled.number,
             perf_counter(),
-            worker(),
+            task_or_worker() if _is_async(pool) else worker(),
             None if pool is None else weakref.ref(pool),
         )
         if current is not None:
@@ -75,6 +77,10 @@ def _checkout(
             scope.add_checkout(checkout)
     except Exception:
         guard.report("checkout")
+
+
+def _is_async(pool: object) -> bool:
+    return issubclass(type(pool), AsyncAdaptedQueuePool)
 
 
 def _note_fork(

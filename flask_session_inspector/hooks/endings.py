@@ -166,6 +166,25 @@ def _end(used: RawSession, held: bool, frame: Frame) -> None:
     used.ended = "closed" if facts.registry is None else "removed"
 
 
+def observe_response_closed(scope: Scope) -> bool:
+    """Look once more at what a view may have left to its streamed response.
+
+    :return: Whether the rules have held anything back until now.
+    """
+    scope.streaming = False
+    waiting = any(checkout.returned is None for checkout in scope.checkouts)
+    for used in list(scope.sessions.values()):
+        if used.ended == "open" and used.facts.registry_key is None:
+            waiting = True
+            session = used.facts.reference()
+            if session is None or not _is_in_use(session):
+                used.ended = "closed"
+                used.left_in_transaction = False
+    return waiting or any(
+        (checkout.returned or 0) > (scope.stopped or 0) for checkout in scope.checkouts
+    )
+
+
 def _is_in_use(session: Session) -> bool:
     # Nothing tells that a session was closed; a closed one holds nothing.
     return (

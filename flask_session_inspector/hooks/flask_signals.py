@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import typing as t
 
@@ -115,8 +116,19 @@ class FlaskHooks:
             if scope is not None:
                 scope.status = response.status_code
                 scope.streamed = response.is_streamed
+                if scope.streamed:
+                    scope.streaming = True
+                    response.call_on_close(functools.partial(self._closed, scope))
         except Exception:
             guard.report("request_finished")
+
+    def _closed(self, scope: Scope) -> None:
+        """Take note that a streamed response was closed."""
+        try:
+            if endings.observe_response_closed(scope) and scope.closed:
+                self._recording.reexamine(scope)
+        except Exception:
+            guard.report("the end of a streamed response")
 
     def _got_request_exception(
         self, app: flask.Flask, exception: BaseException, **_: t.Any

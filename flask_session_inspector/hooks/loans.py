@@ -42,7 +42,8 @@ class Loan:
         """Take note that the connection came back."""
         now = perf_counter()
         for part in self.parts:
-            if part.scope is not None and not part.scope.closed:
+            scope = part.scope
+            if scope is not None and (scope.streaming or not scope.closed):
                 part.returned = now
 
     def end_without_a_sign(self, pooled: Pooled) -> None:

@@ -26,6 +26,12 @@ def worker() -> int:
     return get_ident()
 
 
+def task_or_worker() -> int:
+    """Return a number that tells the running task, if it is one, from others."""
+    task = _task()
+    return worker() if task is None else id(task)
+
+
 def runner() -> object:
     """Return what runs this very call, a greenlet of any kind included."""
     return getcurrent()

@@ -38,6 +38,8 @@ class Scope:
 
     :ivar environ: The WSGI environment of its request, until it is closed.
     :ivar frames: The pushed app contexts that belong to it and are not popped.
+    :ivar streaming: Whether its response is streamed and not closed yet: what the
+        view made for the stream may still be closed with it.
     :ivar stopped: When the app context that it began with was popped, or the
         last one that went on after that.
     :ivar handed_over: Whether the store has had it before.
@@ -93,6 +95,7 @@ class Scope:
         "still_held",
         "stopped",
         "streamed",
+        "streaming",
         "thread",
         "told",
         "transactions",
@@ -127,6 +130,7 @@ class Scope:
         self.joined: list[object] = []
         self.reused_context = False
         self.streamed = False
+        self.streaming = False
         self.sessions: dict[int, RawSession] = {}
         self.transactions: list[RawTransaction] = []
         self.statements: list[RawStatement] = []

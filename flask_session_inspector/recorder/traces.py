@@ -156,7 +156,7 @@ class RawTransaction:
 class RawCheckout:
     """One loan of a pooled connection.
 
-    :ivar worker: The thread or greenlet that took it.
+    :ivar worker: The thread, greenlet or task that took it.
     :ivar detached: It was taken out of the pool for good.
     """
 

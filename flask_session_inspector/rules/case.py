@@ -50,6 +50,11 @@ class Case:
         return self.scope.kind == "request"
 
     @property
+    def is_over(self) -> bool:
+        """Whether nothing of it is to come, such as the rest of a stream."""
+        return self.scope.closed and not self.scope.streaming
+
+    @property
     def sessions(self) -> cabc.Collection[RawSession]:
         """The sessions of the record."""
         return list(self.scope.sessions.values())

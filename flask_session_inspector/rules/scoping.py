@@ -87,6 +87,7 @@ def session_not_removed(case: Case) -> cabc.Iterator[Found]:
         elif (
             used.left_in_transaction
             and case.is_request
+            and case.is_over
             and facts.first is case.scope
             and not facts.unknown_registry
             and not used.of_outer_context
@@ -332,7 +333,7 @@ def session_outside_registry(case: Case) -> cabc.Iterator[Found]:
         if not number:
             continue
         left_open = used.collected or used.ended == "open"
-        left_open = left_open and not facts.unknown_registry
+        left_open = left_open and case.is_over and not facts.unknown_registry
         how = (
             "that a scoped_session unknown to the inspector made"
             if facts.unknown_registry

@@ -102,7 +102,7 @@ def discarded_writes(case: Case) -> cabc.Iterator[Found]:
 )
 def connection_held(case: Case) -> cabc.Iterator[Found]:
     scope = case.scope
-    if not case.is_request or not scope.closed:
+    if not case.is_request or not case.is_over:
         return
     for checkout in scope.checkouts:
         if checkout.returned is not None or checkout.detached:
@@ -384,8 +384,8 @@ def _last_write(case: Case, used: RawSession) -> t.Any:
 
 
 def _at_once(first: RawCheckout, second: RawCheckout) -> bool:
-    # Two threads of one request, each with an app context of its own, are no
-    # danger to themselves.
+    # Two threads or tasks of one request, each with one of its own, are no danger
+    # to themselves.
     if first.connection_id == second.connection_id or first.worker != second.worker:
         return False
     earlier, later = sorted((first, second), key=lambda each: each.taken)
