@@ -43,7 +43,8 @@ class Earlier(t.NamedTuple):
 class Detachment(t.NamedTuple):
     """How an object came to be detached from its session.
 
-    :ivar how: What was called: ``"close"``, ``"expunge"``, ``"remove"``.
+    :ivar how: What was called: ``"close"``, ``"expunge"``, ``"remove"``. Empty if
+        nothing was: the session was garbage-collected.
     :ivar at_teardown: It happened while an app context was torn down.
     :ivar closing: The session was closed, all of its objects with it.
     :ivar identity_map: The identity map that the session had afterwards.
@@ -55,7 +56,7 @@ class Detachment(t.NamedTuple):
     closing: bool
     location: RawLocation | None
     user: Earlier | None
-    identity_map: weakref.ref[t.Any]
+    identity_map: weakref.ref[t.Any] | None
 
 
 class FirstFailure(t.NamedTuple):

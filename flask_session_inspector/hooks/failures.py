@@ -14,6 +14,7 @@ import typing as t
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.exc import PendingRollbackError
 from sqlalchemy.orm import InstanceState
+from sqlalchemy.orm import QueryableAttribute
 from sqlalchemy.orm import Session
 from sqlalchemy.orm import SessionTransaction
 from sqlalchemy.orm.exc import DetachedInstanceError
@@ -21,6 +22,7 @@ from sqlalchemy.orm.exc import DetachedInstanceError
 from ..clues import AlreadyAttached
 from ..clues import CommitHookSql
 from ..clues import DetachedAccess
+from ..clues import Detachment
 from ..clues import Poisoned
 from . import objects
 from . import uses
@@ -104,13 +106,31 @@ def _poisoned(error: BaseException, location: RawLocation | None) -> Poisoned:
 
 
 def _detached(error: BaseException, location: RawLocation | None) -> DetachedAccess:
-    state = _local_in(error.__traceback__, "state", InstanceState)
+    state = _detached_state(error.__traceback__)
     match = _ATTRIBUTE.search(str(error))
     attribute = match["name"] if match else ""
+    if not attribute:
+        # A refresh loads all that is expired, and says nothing of what was read.
+        read = _local_in(error.__traceback__, "self", QueryableAttribute)
+        attribute = "" if read is None else read.key
     if state is None:
         return DetachedAccess("an object", attribute, None, location)
     origin = objects.detachments.get(state)
+    if state.session_id is not None:
+        # Nobody detached it, so the session itself is gone.
+        origin = Detachment(state.session_id, "", False, False, None, None, None)
     return DetachedAccess(state.class_.__name__, attribute, origin, location)
+
+
+def _detached_state(
+    traceback: types.TracebackType | None,
+) -> InstanceState[t.Any] | None:
+    state = _local_in(traceback, "state", InstanceState)
+    if state is None:
+        # A dynamic relationship has only the object at hand.
+        instance = _local_in(traceback, "instance", object)
+        state = None if instance is None else vars(instance).get("_sa_instance_state")
+    return t.cast("InstanceState[t.Any] | None", state)
 
 
 def _session_in(traceback: types.TracebackType | None) -> Session | None:

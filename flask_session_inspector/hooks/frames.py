@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 import weakref
 from contextvars import ContextVar
@@ -19,6 +20,9 @@ if t.TYPE_CHECKING:
     from .visits import Visit
 
 
+_numbers = itertools.count(1)
+
+
 class Unresolved:
     """The scope of a frame that no event has asked for yet."""
 
@@ -29,6 +33,7 @@ UNRESOLVED = Unresolved()
 class Frame:
     """One app context, and the scope that its events belong to.
 
+    :ivar number: Tells the app context from others, also when it is gone.
     :ivar parents: The frame that was current before each push of the context
         that was not popped yet; empty when the context is not pushed.
     :ivar scope: ``None`` where nothing is recorded.
@@ -50,6 +55,7 @@ class Frame:
         "context",
         "index",
         "keys",
+        "number",
         "owns",
         "parents",
         "preserved",
@@ -65,6 +71,7 @@ class Frame:
     def __init__(self, context: AppContext, recording: Recording) -> None:
         self.context = weakref.ref(context, self._collected)
         self.recording = recording
+        self.number = next(_numbers)
         self.parents: list[Frame | None] = []
         self.scope: Scope | Unresolved | None = UNRESOLVED
         self.index = 0

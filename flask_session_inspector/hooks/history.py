@@ -25,10 +25,12 @@ from .workers import name
 if t.TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from ..clues import Earlier
     from ..locations import RawLocation
     from ..recorder import RawSession
     from ..recorder import Scope
     from ..recorder import SessionFacts
+    from ..recorder.sessions import Inherited
     from .frames import Frame
 
 _get_request = request._get_current_object  # type: ignore[attr-defined] # a proxy
@@ -51,7 +53,7 @@ def compare(
     serial = used.facts.serial
     theirs = before.sessions.get(serial)
     context = frame.context()
-    same_context = theirs is not None and context is theirs.app_context()
+    same_context = theirs is not None and theirs.app_context == used.app_context
     used.earlier = earlier(
         before,
         serial,
@@ -61,9 +63,8 @@ def compare(
     if same_context:
         return
     used.carried_over = len(session.identity_map)
-    if before.kind == "request" and not used.earlier.live:
-        states = session.identity_map.all_states()
-        used.inherited = {id(state) for state in states[:_MOST_INHERITED]}
+    if not used.earlier.live:
+        used.inherited = _inherited(before, theirs, session, used.earlier)
     registry = frame.recording.registry_of(session)
     if registry is not None:
         key = registry.key()
@@ -73,6 +74,25 @@ def compare(
             used.reached = "lent"  # A thread had it from the one that is here.
         else:
             used.reached = "recycled"
+
+
+def _inherited(
+    before: Scope, theirs: RawSession | None, session: Session, user: Earlier
+) -> dict[int, Inherited]:
+    """Say which objects of a session earlier requests left in it.
+
+    :param theirs: What the record before this one saw of the session.
+    """
+    known = {} if theirs is None else theirs.inherited
+    left: dict[int, Inherited] = {}
+    for state in session.identity_map.all_states()[:_MOST_INHERITED]:
+        older = known.get(id(state))
+        # Its id() may have been another's before.
+        if older is not None and older[0] is state.obj:
+            left[id(state)] = older
+        elif before.kind == "request":
+            left[id(state)] = (state.obj, user)
+    return left
 
 
 def _is_own(key: object, context: object) -> bool:
@@ -112,17 +132,20 @@ def note_outlived(
 ) -> None:
     """Take note of a lazy load or refresh of an object of an earlier request."""
     options = context.execution_options.get("_sa_orm_load_options")
-    before = used.earlier
-    if options is None or before is None or scope.kind != "request":
+    if options is None or scope.kind != "request":
         return
     state = options._lazy_loaded_from or options._refresh_state
-    if state is None or id(state) not in used.inherited:
+    inherited = used.inherited.get(id(state))
+    if inherited is None or inherited[0] is not state.obj:
         return
     path = context.invoked_statement._compile_options._current_path
     prop = getattr(path, "prop", None) if options._lazy_loaded_from else None
     name = state.class_.__name__
     relationship = None if prop is None else f"{prop.parent.class_.__name__}.{prop.key}"
-    scope.note(Outlived(used.facts.serial, name, relationship, location, before))
+    clue = Outlived(used.facts.serial, name, relationship, location, inherited[1])
+    # A loop over many of them is one fault.
+    if clue not in (scope.clues or ()):
+        scope.note(clue)
 
 
 def look_for_proxy(

@@ -96,7 +96,12 @@ def _detachment(session: Session, facts: SessionFacts) -> Detachment:
     closing = frame is not None and frame.f_code.co_name == "expunge_all"
     known = facts.detachment
     # Closing makes a new identity map before it lets go of the objects.
-    if closing and known is not None and known.identity_map() is session.identity_map:
+    if (
+        closing
+        and known is not None
+        and known.identity_map is not None
+        and known.identity_map() is session.identity_map
+    ):
         return known
     if closing and frame is not None:
         outer = frame.f_back
@@ -140,10 +145,11 @@ def _name_of_call(frame: types.FrameType | None) -> str:
         if not str(frame.f_globals.get("__name__")).startswith("sqlalchemy."):
             break
         called = frame.f_code.co_name
-        if not called.startswith("_") or called == "__exit__":
+        # Of a context manager, what it calls says more.
+        if not called.startswith("_") and called != "begin":
             name = called
         frame = frame.f_back
-    return "close" if name == "__exit__" else name
+    return name
 
 
 def _note_changed(

@@ -274,13 +274,33 @@ def _count(
 
 
 def _fingerprint(parameters: t.Any) -> int | None:
-    """Hash bound values, so that the same ones are known again."""
-    try:
-        if type(parameters) is dict:
-            return hash(tuple(parameters.items()))
-        return hash(parameters)
-    except TypeError:  # A list of several sets, or a value that cannot be hashed.
+    """Hash bound values, so that the same ones are known again.
+
+    :return: ``None`` for several sets of them, and for values whose hash does not
+        say that they are equal.
+    """
+    kind = type(parameters)
+    values = tuple(parameters.values()) if kind is dict else parameters
+    if type(values) is not tuple:
         return None
+    if not values:
+        return 0
+    kinds = tuple(map(type, values))
+    # The hash of a driver's own wrapper can be its address, which is used again.
+    if not _PLAIN.issuperset(kinds) and any(map(_has_address_as_hash, kinds)):
+        return None
+    try:
+        return hash((values, kinds))
+    except Exception:  # A list, or an object of the application that raises.
+        return None
+
+
+# The usual ones; for speed.
+_PLAIN = frozenset({bool, bytes, float, int, str, type(None)})
+
+
+def _has_address_as_hash(kind: t.Any) -> bool:
+    return kind.__hash__ is object.__hash__
 
 
 def _lazily_loaded(context: t.Any) -> str | None:

@@ -112,7 +112,7 @@ def use(frame: Frame, scope: Scope, session: Session) -> RawSession:
 def meet(frame: Frame, scope: Scope, session: Session) -> RawSession:
     """Enter a session into a record, without saying that it was used."""
     known = facts_of(session)
-    used = RawSession(known, frame.index, frame.context, worker())
+    used = RawSession(known, frame.index, frame.number, worker())
     scope.sessions[known.serial] = used
     key_before = known.scope_key
     if known.registry is None:

@@ -43,6 +43,7 @@ class Visit(Frame):
     def __init__(self, host: Frame, context: AppContext) -> None:
         super().__init__(context, host.recording)
         self.host = host
+        self.number = host.number
         self.outer = _current.get(None)
         # One that ended elsewhere, in a garbage collection, could not say so here.
         while self.outer is not None and self.outer.is_over:

@@ -11,7 +11,6 @@ from ..process import process
 from .traces import RawTransaction
 
 if t.TYPE_CHECKING:
-    from flask.ctx import AppContext
     from sqlalchemy.orm import Session
 
     from ..clues import Detachment
@@ -21,6 +20,11 @@ if t.TYPE_CHECKING:
     from .scope import Scope
 
 MOST_LEFT_BEHIND = 50
+
+# SQLAlchemy's weak reference to the object, and the request that left it there.
+Inherited = tuple["weakref.ref[t.Any]", "Earlier"]
+
+_NOTHING: t.Mapping[int, Inherited] = types.MappingProxyType({})
 
 
 class Busy(t.NamedTuple):
@@ -148,7 +152,7 @@ class SessionFacts:
 class RawSession:
     """What one record saw of one session.
 
-    :ivar app_context: The app context that it was used in.
+    :ivar app_context: The number of the app context that it was used in.
     :ivar worker: The thread or greenlet that used it first here.
     :ivar task: Stands for the asyncio task that did, if one did.
     :ivar used: Whether it did anything, or was only there.
@@ -156,7 +160,8 @@ class RawSession:
     :ivar reached: How it came here from that one: the registry had it under a
         ``"recycled"`` key, or under a key that is too ``"coarse"``; or it was here
         all the time, and ``"lent"`` to another thread.
-    :ivar inherited: The ``id()`` of the states of the objects that were in it.
+    :ivar inherited: The objects that earlier requests left in it, by the ``id()`` of
+        their states.
     :ivar carried_over: How many those were.
     :ivar held: The registry still held it after its app context was popped.
     :ivar closed_by_host: It had been closed, though not removed.
@@ -203,7 +208,7 @@ class RawSession:
         self,
         facts: SessionFacts,
         context: int,
-        app_context: weakref.ref[AppContext],
+        app_context: int,
         worker: int,
     ) -> None:
         self.facts = facts
@@ -215,7 +220,7 @@ class RawSession:
         self.used = False
         self.earlier: Earlier | None = None
         self.reached: t.Literal["", "recycled", "coarse", "lent"] = ""
-        self.inherited: t.Collection[int] = ()
+        self.inherited: t.Mapping[int, Inherited] = _NOTHING
         self.carried_over = 0
         self.identity_map_size = 0
         self.pending = (0, 0, 0)

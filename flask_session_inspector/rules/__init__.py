@@ -15,9 +15,11 @@ from ..guard import guard
 from ..masking import storable
 from ..records import Finding
 from ..records import Holder
+from . import contexts
 from . import objects
+from . import ownership
 from . import queries
-from . import scoping
+from . import sharing
 from . import threads
 from . import transactions
 from .case import Case
@@ -31,7 +33,7 @@ if t.TYPE_CHECKING:
 __all__ = ["RULES", "Case", "Found", "Rule", "examine", "of_holder"]
 
 # Registered by being imported.
-_FAMILIES = (scoping, transactions, threads, objects, queries)
+_FILES = (sharing, contexts, ownership, transactions, threads, objects, queries)
 
 RULES: cabc.Mapping[str, Rule] = registered()
 

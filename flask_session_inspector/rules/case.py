@@ -8,10 +8,12 @@ import typing as t
 
 from ..clues import Clue
 from ..clues import Earlier
+from ..clues import earlier
 from ..recorder import RawSession
 from ..recorder import RawStatement
 from ..recorder import RawTransaction
 from ..recorder import Scope
+from ..recorder import SessionFacts
 from ..sqltext import statement_kind
 
 if t.TYPE_CHECKING:
@@ -48,6 +50,12 @@ class Case:
     def is_request(self) -> bool:
         """Whether the record is a request's."""
         return self.scope.kind == "request"
+
+    @property
+    def noun(self) -> str:
+        """What to call the record in a sentence."""
+        kinds = {"request": "request", "cli": "command", "context": "app context"}
+        return kinds[self.scope.kind]
 
     @property
     def is_over(self) -> bool:
@@ -88,6 +96,13 @@ class Case:
     def is_query(self, statement: RawStatement) -> bool:
         """Say whether a statement only reads."""
         return statement_kind(statement.sql, mysql=statement.bind.mysql) == "select"
+
+    def first_user(self, facts: SessionFacts) -> Earlier | None:
+        """Return the record that used a session first, if it is another."""
+        first = facts.first
+        if first is None or first is self.scope:
+            return None
+        return earlier(first, facts.serial)
 
     def sql(self, statement: RawStatement) -> str:
         """Return a statement as it may be shown."""

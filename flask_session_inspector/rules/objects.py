@@ -15,6 +15,9 @@ from .case import place
 from .catalogue import Found
 from .catalogue import rule
 
+if t.TYPE_CHECKING:
+    from ..locations import RawLocation
+
 
 @rule(
     "FSI401",
@@ -35,18 +38,24 @@ def detached_access(case: Case) -> cabc.Iterator[Found]:
         what = f"An expired attribute of {clue.instance}"
         if clue.attribute:
             what = f"{clue.instance}.{clue.attribute}"
-        message = f"{what} had to be loaded{at(clue.location)}, "
+        message = f"{what} had to be loaded{at(clue.location)}, but "
         evidence: dict[str, t.Any] = {"read": place(clue.location)}
         related: tuple[str, ...] = ()
         if origin is None:
-            message += "but no session known to the inspector ever had it."
+            message += "no session known to the inspector ever had the object."
             evidence["session"] = "unknown: it may come from a pickle or a cache"
         else:
-            message += (
-                f"but {_how(case, origin)} had detached it from {label(origin.serial)}."
-            )
-            evidence["session"] = label(origin.serial)
-            evidence["detached by"] = _how(case, origin)
+            whose = label(origin.serial)
+            how = _how(case, origin)
+            if origin.how:
+                message += f"{how}{at(origin.location)} had detached it from {whose}."
+            else:
+                message += f"{whose}, which it came from, is gone: {how}."
+            evidence["session"] = whose
+            first_use = _first_use(case, origin)
+            if first_use is not None:
+                evidence["session first used"] = place(first_use)
+            evidence["detached by"] = how
             if origin.location is not None:
                 evidence["detached"] = place(origin.location)
             if origin.user is not None and origin.user.record != case.scope.id:
@@ -95,9 +104,19 @@ def object_outlived_request(case: Case) -> cabc.Iterator[Found]:
 
 
 def _how(case: Case, origin: Detachment) -> str:
-    if origin.at_teardown:
-        whose = origin.user
-        if whose is None or whose.record == case.scope.id:
-            return "the teardown of an app context of this record"
-        return f"the end of {case.name(whose)}"
-    return f"{origin.how}()"
+    if not origin.how:
+        return "nothing referred to it any more, and nobody had closed it"
+    if not origin.at_teardown:
+        return f"{origin.how}()"
+    whose = origin.user
+    if whose is None or whose.record == case.scope.id:
+        kind = "request" if case.is_request else "record"
+        return f"the teardown of an app context of this {kind}"
+    return f"the end of {case.name(whose)}"
+
+
+def _first_use(case: Case, origin: Detachment) -> RawLocation | None:
+    used = case.session(origin.serial)
+    if used is not None and used.first_use is not None:
+        return used.first_use
+    return None if origin.user is None else origin.user.location

@@ -73,11 +73,11 @@ def repeated_statement(case: Case) -> cabc.Iterator[Found]:
         return
     same: dict[object, list[RawStatement]] = {}
     for each in statements:
-        if each.fingerprint is not None and case.is_query(each):
+        if each.fingerprint is not None:
             key = (each.sql, each.fingerprint, each.bind)
             same.setdefault(key, []).append(each)
     for repeats in same.values():
-        if len(repeats) < REPEATED:
+        if len(repeats) < REPEATED or not case.is_query(repeats[0]):
             continue
         lines = collections.Counter(each.location for each in repeats)
         location = lines.most_common(1)[0][0]

@@ -1,38 +1,224 @@
-"""FSI402 object-outlived-request: an object of a past request sends SQL."""
+"""FSI402 object-outlived-request: an object of an earlier request sends SQL."""
 
 from __future__ import annotations
 
+import typing as t
+
+import pytest
 import sqlalchemy as sa
 from conftest import Shop
 from conftest import User
+from faults import MakeShop
+from faults import Scenario
+from faults import assert_found_by_its_rule
+from faults import codes
 from faults import engine_of
+from faults import found
 from faults import line
+from faults import line_of
 from faults import sessions_closed as sessions_closed
 from faults import the
 from sqlalchemy.orm import Session
+from sqlalchemy.orm import scoped_session
+from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import sessionmaker
+from work import Work
 from work import add_posts
-from work import serve
+from work import get
 
 CODE = "FSI402"
 
 
+def two_requests(shop: Shop, first: Work, second: Work) -> None:
+    add_posts(shop, posts=2)
+    shop.app.add_url_rule("/first", "first", lambda: f"{first()}")
+    shop.app.add_url_rule("/second", "second", lambda: f"{second()}")
+    for path in ("/first", "/second"):
+        assert get(shop, path).status == 200
+
+
+def load(session: t.Any, cache: list[User]) -> None:
+    cache.append(session.scalars(sa.select(User)).one())
+
+
 def a_lazy_load(shop: Shop) -> None:
-    add_posts(shop)
+    """A cache of objects, and a session that lives as long."""
     session = Session(engine_of(shop))
-    kept: list[User] = []
+    cache: list[User] = []
+    two_requests(
+        shop,
+        lambda: load(session, cache),
+        lambda: [post.title for post in cache[0].posts],
+    )
+
+
+def a_refresh(shop: Shop) -> None:
+    """The commit expired what it had loaded."""
+    session = Session(engine_of(shop))
+    cache: list[User] = []
+
+    def first() -> None:
+        load(session, cache)
+        session.commit()
+
+    two_requests(shop, first, lambda: cache[0].name)
+
+
+def of_a_registry_by_thread(shop: Shop) -> None:
+    registry = scoped_session(sessionmaker(engine_of(shop)))
+    shop.inspector.watch(registry, name="reporting")
+    cache: list[User] = []
+    two_requests(
+        shop,
+        lambda: load(registry, cache),
+        lambda: [post.title for post in cache[0].posts],
+    )
+
+
+def kept_in_a_session_of_its_own(shop: Shop) -> None:
+    """Nobody has the session but the object's own state."""
+    engine = engine_of(shop)
+    cache: list[t.Any] = []
+
+    def first() -> None:
+        session = Session(engine)
+        cache.append(session)
+        cache.append(session.scalars(sa.select(User)).one())
+
+    two_requests(shop, first, lambda: [post.title for post in cache[1].posts])
+
+
+SCENARIOS = [
+    a_lazy_load,
+    a_refresh,
+    of_a_registry_by_thread,
+    kept_in_a_session_of_its_own,
+]
+by_name = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda each: each.__name__)
+
+
+@by_name
+def test_each_read(shop: Shop, scenario: Scenario) -> None:
+    scenario(shop)
+
+    (first,) = shop.inspection.requests(path="/first")
+    (second,) = shop.inspection.requests(path="/second")
+    finding = the(second, CODE)
+    assert found(first, CODE) == []
+    used = first.sessions[0]
+    assert (finding.name, finding.severity) == ("object-outlived-request", "warning")
+    assert finding.session == used.serial
+    assert finding.related_requests == (first.id,)
+    what = "User" if scenario is a_refresh else "User.posts"
+    assert finding.message.startswith(f"Reading {what} at test_fsi402.py:")
+    assert f"ran SQL on S{used.serial}: the object belongs to GET /first," in (
+        finding.message
+    )
+    read = line(finding.location)
+    assert "cache[" in read
+    evidence = finding.evidence
+    assert evidence["object"] == "User"
+    assert line_of(evidence["read"]) == read
+    assert evidence["loaded first in"] == "GET /first"
+    assert "sa.select(User)" in line_of(evidence["there"])
+    if scenario is not a_refresh:
+        assert evidence["loaded"] == "User.posts"
+    # What made it possible stands beside it.
+    assert "FSI101" in codes(second)
+
+
+@by_name
+def test_it_is_the_rule_that_finds_it(
+    make_shop: MakeShop, tmp_path: t.Any, scenario: Scenario
+) -> None:
+    assert_found_by_its_rule(make_shop, tmp_path, CODE, scenario)
+
+
+# Near misses
+
+
+def test_everything_is_loaded(shop: Shop) -> None:
+    session = Session(engine_of(shop))
+    cache: list[User] = []
+
+    def first() -> None:
+        query = sa.select(User).options(selectinload(User.posts))
+        cache.append(session.scalars(query).one())
+
+    two_requests(
+        shop, first, lambda: [cache[0].name, *(post.title for post in cache[0].posts)]
+    )
+    assert found(shop.inspection, CODE) == []
+
+
+def test_loaded_again_by_a_query(shop: Shop) -> None:
+    """The session is shared, which FSI101 says; no old object sends SQL."""
+    session = Session(engine_of(shop))
 
     def work() -> None:
-        if kept:
-            assert kept[0].posts
-        else:
-            kept.append(session.scalars(sa.select(User)).one())
+        session.scalars(sa.select(User)).one()
 
-    serve(shop, work, times=2)
+    two_requests(shop, work, work)
+    assert found(shop.inspection, CODE) == []
+    assert "FSI101" in codes(shop.inspection)
 
 
-def test_a_lazy_load(shop: Shop) -> None:
-    a_lazy_load(shop)
+def test_new_objects_of_a_shared_session(shop: Shop) -> None:
+    """The objects of the first request are gone by then."""
+    session = Session(engine_of(shop))
 
-    finding = the(shop.inspection, CODE)
-    assert (finding.name, finding.severity) == ("object-outlived-request", "warning")
-    assert line(finding.location) == "assert kept[0].posts"
+    def work() -> None:
+        user = session.scalars(sa.select(User)).one()
+        assert len(user.posts) == 2
+        del user
+        session.expunge_all()
+
+    two_requests(shop, work, work)
+    assert found(shop.inspection, CODE) == []
+
+
+def test_merged_into_the_session_of_the_request(shop: Shop) -> None:
+    cache: list[User] = []
+
+    def second() -> None:
+        user = shop.db.session.merge(cache[0], load=False)
+        assert len(user.posts) == 2
+
+    two_requests(shop, lambda: load(shop.db.session, cache), second)
+    assert codes(shop.inspection) == set()
+
+
+def test_a_key_is_kept(shop: Shop) -> None:
+    """The fix."""
+    keys: list[int] = []
+
+    def first() -> None:
+        keys.append(shop.db.session.scalars(sa.select(User)).one().id)
+
+    def second() -> None:
+        user = shop.db.session.get(User, keys[0])
+        assert user is not None
+        assert len(user.posts) == 2
+
+    two_requests(shop, first, second)
+    assert codes(shop.inspection) == set()
+
+
+def test_an_object_of_a_context_around_the_requests(shop: Shop) -> None:
+    """A test's own: no request loaded it."""
+    cache: list[User] = []
+    add_posts(shop)
+    shop.view(lambda: f"{len(cache[0].posts)}")
+    with shop.app.app_context():
+        load(shop.db.session, cache)
+        shop.get()
+    assert found(shop.inspection, CODE) == []
+
+
+def test_a_lazy_load_in_its_own_request(shop: Shop) -> None:
+    def work() -> None:
+        user = shop.db.session.scalars(sa.select(User)).one()
+        assert len(user.posts) == 2
+
+    two_requests(shop, work, work)
+    assert codes(shop.inspection) == set()
