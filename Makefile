@@ -13,6 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 help:
 	@echo 'make demo   serve the demo shop at 127.0.0.1:$(PORT) (PORT=... to change)'
 	@echo 'make test   run all tests (PYTEST_ARGS=... for arguments of pytest)'
+	@echo 'make test-flask-admin-2.2.0  run the tests of the audit with that version'
 	@echo 'make upstream  run the tests of Flask-Admin and Flask-SQLAlchemy with an inspector'
 	@echo 'make lint   check style, formatting and types'
 	@echo 'make docs   build the documentation into docs/_build/html'
@@ -25,6 +26,11 @@ demo: $(VENV)/.installed-demo
 
 test: $(VENV)/.installed-tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# An older Flask-Admin in front of the installed one.
+test-flask-admin-%: $(VENV)/.installed-tests
+	@$(PIP) install --upgrade --no-deps --target $(VENV)/flask-admin-$* flask-admin==$*
+	@PYTHONPATH=$(VENV)/flask-admin-$* $(BIN)/python -m pytest $(PYTEST_ARGS) tests/audit
 
 upstream: $(VENV)/.installed-upstream
 	@$(BIN)/python tests/upstream/run.py
