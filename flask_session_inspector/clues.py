@@ -88,10 +88,14 @@ class AlreadyAttached(t.NamedTuple):
 
 
 class DetachedAccess(t.NamedTuple):
-    """An attribute of a detached object was read that has to be loaded."""
+    """An attribute of a detached object was read that has to be loaded.
+
+    :ivar expired: It had been loaded before, and was to be loaded again.
+    """
 
     instance: str
     attribute: str
+    expired: bool
     origin: Detachment | None
     location: RawLocation | None
 

@@ -7,6 +7,7 @@ keep every frame alive that it passed.
 
 from __future__ import annotations
 
+import builtins
 import re
 import types
 import typing as t
@@ -33,6 +34,8 @@ if t.TYPE_CHECKING:
     from ..recorder import Scope
     from ..recording import Recording
 
+_LONGEST_CHAIN = 20
+_GROUP = getattr(builtins, "BaseExceptionGroup", ())  # Python 3.11 brings it.
 # What SQLAlchemy calls a PendingRollbackError that no flush is to blame for.
 _CONNECTION_LOST = "8s2b"
 _ATTACHED = re.compile(
@@ -84,16 +87,23 @@ def _note(scope: Scope, clue: Clue) -> None:
 def _chain(
     error: BaseException | None, *, handled: bool = False
 ) -> t.Iterator[BaseException]:
-    """Iterate over an exception and those that it was raised from.
+    """Iterate over an exception, those that it was raised from or is a group of.
 
     :param handled: Also over those that were being handled when it was raised.
     """
-    for _ in range(5):
-        if error is None:
+    ahead = [error]
+    for _ in range(_LONGEST_CHAIN):
+        if not ahead:
             return
+        error = ahead.pop(0)
+        if error is None:
+            continue
         yield error
         context = None if error.__suppress_context__ else error.__context__
-        error = error.__cause__ or (context if handled else None)
+        ahead.append(error.__cause__ or (context if handled else None))
+        # As a task group of an async view raises.
+        if issubclass(type(error), _GROUP):
+            ahead += t.cast(t.Any, error).exceptions
 
 
 def _poisoned(error: BaseException, location: RawLocation | None) -> Poisoned:
@@ -113,13 +123,15 @@ def _detached(error: BaseException, location: RawLocation | None) -> DetachedAcc
         # A refresh loads all that is expired, and says nothing of what was read.
         read = _local_in(error.__traceback__, "self", QueryableAttribute)
         attribute = "" if read is None else read.key
+    expired = match is None
     if state is None:
-        return DetachedAccess("an object", attribute, None, location)
+        return DetachedAccess("an object", attribute, expired, None, location)
     origin = objects.detachments.get(state)
     if state.session_id is not None:
         # Nobody detached it, so the session itself is gone.
         origin = Detachment(state.session_id, "", False, False, None, None, None)
-    return DetachedAccess(state.class_.__name__, attribute, origin, location)
+    name = state.class_.__name__
+    return DetachedAccess(name, attribute, expired, origin, location)
 
 
 def _detached_state(

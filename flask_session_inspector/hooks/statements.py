@@ -22,7 +22,6 @@ from sqlalchemy import event
 
 from ..guard import guard
 from ..process import process
-from ..recorder import Busy
 from ..recorder import RawStatement
 from ..recorder import RawTransaction
 from ..recorder import Scope
@@ -155,9 +154,9 @@ def _enter(scope: Scope, frame: Frame, context: t.Any) -> SessionFacts | None:
         me = runner()
         busy = facts.busy
         if busy is None:
-            facts.busy = Busy(me, get_ident(), sys._getframe(3))
+            facts.busy = (me, get_ident(), sys._getframe(3))
             return facts
-        if busy.runner is not me:
+        if busy[0] is not me:
             strays.note_overlap(frame, scope, facts, busy, sys._getframe(3))
     except Exception:
         guard.report("do_execute")

@@ -123,10 +123,13 @@ def _note_crossing(
     if _is_noted(scope, CrossThread, serial):
         return
     owner, owner_location = scope.thread, used.first_use
+    if used.context:  # A thread of the request had it first.
+        owner = name_of_other(used.worker)
     recording = scope.recording()
     if busy is not None and recording is not None:
-        owner = name_of_other(busy.thread)
-        owner_location = recording.locate_elsewhere(busy.frame) or owner_location
+        _, thread, running = busy
+        owner = name_of_other(thread)
+        owner_location = recording.locate_elsewhere(running) or owner_location
     at_once = busy is not None
     scope.note(
         CrossThread(serial, owner, name(), owner_location, location, at_once, None)

@@ -27,17 +27,10 @@ Inherited = tuple["weakref.ref[t.Any]", "Earlier"]
 _NOTHING: t.Mapping[int, Inherited] = types.MappingProxyType({})
 
 
-class Busy(t.NamedTuple):
-    """Who is inside of a statement.
-
-    :ivar runner: The greenlet, or the thread where there are none.
-    :ivar thread: The number of the thread.
-    :ivar frame: What it executes.
-    """
-
-    runner: object
-    thread: int
-    frame: types.FrameType
+# Who is inside of a statement: the greenlet (or the thread where there are none), the
+# number of the thread, and what it executes. A plain tuple, since each statement
+# makes one.
+Busy = tuple[object, int, types.FrameType]
 
 
 class SessionFacts:

@@ -35,9 +35,11 @@ if t.TYPE_CHECKING:
 def detached_access(case: Case) -> cabc.Iterator[Found]:
     for clue in case.clues(DetachedAccess):
         origin = clue.origin
-        what = f"An expired attribute of {clue.instance}"
+        what = f"An attribute of {clue.instance}"
         if clue.attribute:
             what = f"{clue.instance}.{clue.attribute}"
+        if clue.expired:
+            what += " was expired, as by a commit, and"
         message = f"{what} had to be loaded{at(clue.location)}, but "
         evidence: dict[str, t.Any] = {"read": place(clue.location)}
         related: tuple[str, ...] = ()
@@ -50,7 +52,7 @@ def detached_access(case: Case) -> cabc.Iterator[Found]:
             if origin.how:
                 message += f"{how}{at(origin.location)} had detached it from {whose}."
             else:
-                message += f"{whose}, which it came from, is gone: {how}."
+                message += f"{whose}, which it came from, was gone: {how}."
             evidence["session"] = whose
             first_use = _first_use(case, origin)
             if first_use is not None:
@@ -58,6 +60,8 @@ def detached_access(case: Case) -> cabc.Iterator[Found]:
             evidence["detached by"] = how
             if origin.location is not None:
                 evidence["detached"] = place(origin.location)
+            elif origin.how and origin.user is None:
+                evidence["detached"] = "outside of any app context"
             if origin.user is not None and origin.user.record != case.scope.id:
                 evidence["in"] = case.name(origin.user)
                 related = (str(origin.user.record),)
@@ -105,7 +109,7 @@ def object_outlived_request(case: Case) -> cabc.Iterator[Found]:
 
 def _how(case: Case, origin: Detachment) -> str:
     if not origin.how:
-        return "nothing referred to it any more, and nobody had closed it"
+        return "it was garbage-collected, since nothing referred to it"
     if not origin.at_teardown:
         return f"{origin.how}()"
     whose = origin.user

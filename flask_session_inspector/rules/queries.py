@@ -44,7 +44,7 @@ def lazy_load_burst(case: Case) -> cabc.Iterator[Found]:
         lines = collections.Counter(each.location for each in loads)
         location = lines.most_common(1)[0][0]
         yield Found(
-            f"{relationship} was lazily loaded {len(loads):,} times in one request"
+            f"{relationship} was lazily loaded {_times(case, loads)} in one request"
             f"{at(location)}.",
             {
                 "loads": len(loads),
@@ -83,7 +83,7 @@ def repeated_statement(case: Case) -> cabc.Iterator[Found]:
         location = lines.most_common(1)[0][0]
         serials = {each.serial for each in repeats if each.serial is not None}
         yield Found(
-            f"The same query was sent {len(repeats):,} times with the same parameters"
+            f"The same query was sent {_times(case, repeats)} with the same parameters"
             f"{at(location)}.",
             {
                 "times": len(repeats),
@@ -95,6 +95,12 @@ def repeated_statement(case: Case) -> cabc.Iterator[Found]:
             repeats[0].serial,
             location,
         )
+
+
+def _times(case: Case, statements: cabc.Sized) -> str:
+    # Those beyond the limit are only counted, whatever they were.
+    least = "at least " if case.scope.statement_overflow else ""
+    return f"{least}{len(statements):,} times"
 
 
 def _time(statements: cabc.Iterable[RawStatement]) -> float:

@@ -37,7 +37,8 @@ one = sa.select(1)
 
 
 @pytest.fixture(autouse=True)
-def nothing_kept() -> t.Iterator[None]:
+def nothing_kept(make_app: MakeApp) -> t.Iterator[None]:
+    """Close what a scenario left open, before its engine is disposed."""
     yield
     for each in KEPT:
         each.close()

@@ -208,6 +208,32 @@ def test_another_thread_uses_it(shop: Shop, scenario: Scenario) -> None:
     assert codes(shop.inspection) == {CODE}
 
 
+def test_a_session_of_a_thread_in_the_view(shop: Shop) -> None:
+    engine = engine_of(shop)
+
+    def work() -> None:
+        made: list[Session] = []
+        reading, done = threading.Event(), threading.Event()
+
+        @flask.copy_current_request_context
+        def helper() -> None:
+            with Session(engine) as session:
+                read(session)
+                made.append(session)
+                reading.set()
+                wait(done)
+
+        thread = start(helper, "helper")
+        wait(reading)
+        read(made[0])
+        done.set()
+        join(thread)
+
+    finding = the(serve(shop, work), CODE)
+    assert finding.evidence["first"]["thread"] == "helper"
+    assert finding.evidence["then"]["thread"] == "MainThread"
+
+
 def test_the_other_request_is_named(shop: Shop) -> None:
     a_thread_with_its_own_context(shop)
     finding = the(shop.inspection, CODE)

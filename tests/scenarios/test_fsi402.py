@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import typing as t
 
 import pytest
 import sqlalchemy as sa
 from conftest import Shop
 from conftest import User
+from faults import MakeApp
 from faults import MakeShop
 from faults import Scenario
 from faults import assert_found_by_its_rule
@@ -16,8 +18,12 @@ from faults import engine_of
 from faults import found
 from faults import line
 from faults import line_of
+from faults import new_engine
+from faults import send
 from faults import sessions_closed as sessions_closed
 from faults import the
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.orm import scoped_session
 from sqlalchemy.orm import selectinload
@@ -26,15 +32,21 @@ from work import Work
 from work import add_posts
 from work import get
 
+from flask_session_inspector import SessionInspector
+
 CODE = "FSI402"
 
 
-def two_requests(shop: Shop, first: Work, second: Work) -> None:
-    add_posts(shop, posts=2)
-    shop.app.add_url_rule("/first", "first", lambda: f"{first()}")
-    shop.app.add_url_rule("/second", "second", lambda: f"{second()}")
+def two_requests(shop: Shop, first: Work, second: Work, users: int = 1) -> None:
+    add_posts(shop, users, posts=2)
+    route(shop, first=first, second=second)
     for path in ("/first", "/second"):
         assert get(shop, path).status == 200
+
+
+def route(shop: Shop, **views: Work) -> None:
+    for name, work in views.items():
+        shop.app.add_url_rule(f"/{name}", name, lambda work=work: f"{work()}")
 
 
 def load(session: t.Any, cache: list[User]) -> None:
@@ -134,6 +146,79 @@ def test_it_is_the_rule_that_finds_it(
     assert_found_by_its_rule(make_shop, tmp_path, CODE, scenario)
 
 
+def test_a_loop_over_many(shop: Shop) -> None:
+    """One line of code is one finding."""
+    session = Session(engine_of(shop))
+    cache: list[User] = []
+
+    def first() -> None:
+        cache.extend(session.scalars(sa.select(User)))
+
+    def second() -> None:
+        for user in cache:
+            assert len(user.posts) == 2
+
+    two_requests(shop, first, second, users=60)
+    finding = the(shop.inspection, CODE)
+    assert line(finding.location) == "assert len(user.posts) == 2"
+
+
+def test_each_request_that_loaded_one(shop: Shop) -> None:
+    """Neither is the record that used the session last."""
+    session = Session(engine_of(shop))
+    cache: list[User] = []
+
+    def load_the_next() -> None:
+        user = session.get(User, 1 + len(cache))
+        assert user is not None
+        cache.append(user)
+
+    route(shop, third=lambda: [len(user.posts) for user in cache])
+    two_requests(shop, load_the_next, load_the_next, users=2)
+    with shop.app.app_context():
+        session.scalars(sa.select(User.id)).all()
+    findings = found(get(shop, "/third"), CODE)
+
+    loaded_in = [finding.evidence["loaded first in"] for finding in findings]
+    assert loaded_in == ["GET /first", "GET /second"]
+    for finding, path in zip(findings, ["/first", "/second"], strict=True):
+        (request,) = shop.inspection.requests(path=path)
+        assert finding.related_requests == (request.id,)
+
+
+def test_an_async_session(make_app: MakeApp, tmp_path: t.Any) -> None:
+    pytest.importorskip("asgiref")
+    pytest.importorskip("aiosqlite")
+    new_engine(tmp_path)
+    app = make_app()
+    SessionInspector(app)
+    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/plain.db")
+    cache: list[t.Any] = []
+
+    @app.get("/first")
+    async def first() -> str:
+        session = AsyncSession(engine, expire_on_commit=False)
+        user = User(name="ann")
+        session.add(user)
+        await session.commit()
+        cache.extend([session, user])
+        return "done"
+
+    @app.get("/second")
+    async def second() -> str:
+        session, user = cache
+        await session.refresh(user)
+        await session.close()
+        await engine.dispose()
+        return "done"
+
+    send(app, "/first")
+    second_record = send(app, "/second")
+    assert second_record.status == 200
+    finding = the(second_record, CODE)
+    assert line(finding.location) == "await session.refresh(user)"
+
+
 # Near misses
 
 
@@ -174,6 +259,30 @@ def test_new_objects_of_a_shared_session(shop: Shop) -> None:
         session.expunge_all()
 
     two_requests(shop, work, work)
+    assert found(shop.inspection, CODE) == []
+
+
+def test_an_object_in_the_place_of_another(shop: Shop) -> None:
+    """Python uses the addresses of dead objects again."""
+    session = Session(engine_of(shop))
+    cache: list[User] = []
+    reused: list[User] = []
+
+    def first() -> None:
+        cache.extend(session.scalars(sa.select(User).where(User.id <= 50)))
+
+    def second() -> None:
+        session.scalar(sa.select(1))
+        places = {id(sa.inspect(user)) for user in cache}
+        cache.clear()
+        gc.collect()
+        for user in session.scalars(sa.select(User).where(User.id > 50)).all():
+            if id(sa.inspect(user)) in places:
+                reused.append(user)
+                assert len(user.posts) == 2
+
+    two_requests(shop, first, second, users=1000)
+    assert reused
     assert found(shop.inspection, CODE) == []
 
 

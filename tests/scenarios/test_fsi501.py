@@ -7,6 +7,7 @@ import typing as t
 import flask
 import pytest
 import sqlalchemy as sa
+from conftest import Base
 from conftest import Post
 from conftest import Shop
 from conftest import User
@@ -23,8 +24,12 @@ from faults import line_of
 from faults import send
 from faults import sessions_closed as sessions_closed
 from faults import the
+from sqlalchemy.orm import Mapped
 from sqlalchemy.orm import Session
+from sqlalchemy.orm import immediateload
 from sqlalchemy.orm import joinedload
+from sqlalchemy.orm import mapped_column
+from sqlalchemy.orm import relationship
 from sqlalchemy.orm import selectinload
 from sqlalchemy.orm import subqueryload
 from work import add_posts
@@ -110,6 +115,49 @@ def test_in_a_template(shop: Shop, tmp_path: t.Any) -> None:
     assert finding.location is not None
     assert finding.location.file == str(template)
     assert line(finding.location) == "{{ user.posts|length }}"
+
+
+def test_more_than_are_kept(make_shop: MakeShop) -> None:
+    """Nobody knows what the others were."""
+    shop = make_shop(SESSION_INSPECTOR_MAX_STATEMENTS=21)
+    collections(shop, 30)
+    finding = the(shop.inspection, CODE)
+    assert "was lazily loaded at least 20 times in one request" in finding.message
+
+
+def test_immediate_loads(shop: Shop) -> None:
+    """Nobody reads the relationship; the option of the query loads it one by one."""
+    add_posts(shop, 10)
+    query = sa.select(User).options(immediateload(User.posts))
+    record = serve(shop, lambda: shop.db.session.scalars(query).all())
+    assert the(record, CODE).evidence["loads"] == 10
+
+
+def test_up_a_tree(shop: Shop) -> None:
+    """One after the other; only a query of another kind would save them."""
+
+    class Node(shop.db.Model):
+        __tablename__ = "nodes"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        parent_id: Mapped[int | None] = mapped_column(sa.ForeignKey("nodes.id"))
+        parent: Mapped[t.Any] = relationship("Node", remote_side=[id])
+
+    def climb() -> None:
+        node = shop.db.session.get(Node, 11)
+        while node is not None:
+            node = node.parent
+
+    try:
+        with engine_of(shop).begin() as connection:
+            Node.metadata.create_all(connection)
+            rows = [{"id": n, "parent_id": n - 1 or None} for n in range(1, 12)]
+            connection.execute(sa.insert(Node), rows)
+        finding = the(serve(shop, climb), CODE)
+        assert finding.message.startswith("Node.parent was lazily loaded 10 times")
+        assert line(finding.location) == "node = node.parent"
+    finally:
+        Base.registry._dispose_cls(Node)
+        Base.metadata.remove(Node.metadata.tables["nodes"])
 
 
 def test_two_lines(shop: Shop) -> None:

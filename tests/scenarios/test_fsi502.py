@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import typing as t
 
 import pytest
@@ -131,6 +132,25 @@ def test_from_several_lines(shop: Shop) -> None:
     assert sorted(finding.evidence["lines"].values()) == [1, 4]
 
 
+def test_values_of_many_types(shop: Shop) -> None:
+    def work() -> None:
+        query = sa.select(User.id).where(
+            User.name.in_(["ann", "bob"]), sa.literal(now) > "2000", User.id != 3
+        )
+        for _ in range(5):
+            shop.db.session.execute(query).all()
+
+    now = datetime.datetime.now(tz=datetime.timezone.utc)
+    assert the(serve(shop, work), CODE).evidence["times"] == 5
+
+
+def test_more_than_are_kept(make_shop: MakeShop) -> None:
+    """Nobody knows what the others were."""
+    shop = make_shop(SESSION_INSPECTOR_MAX_STATEMENTS=6)
+    serve(shop, lambda: [four_times(shop) for _ in range(2)])
+    assert "was sent at least 6 times with" in the(shop.inspection, CODE).message
+
+
 def test_two_queries(shop: Shop) -> None:
     def work() -> None:
         for _ in range(6):
@@ -164,6 +184,29 @@ def other_parameters(shop: Shop) -> None:
 def other_types_of_parameters(shop: Shop) -> None:
     query = sa.text("SELECT id FROM users WHERE name = :name")
     for name in (1, 1.5, "1", None, b"1", True, 0):
+        shop.db.session.execute(query, {"name": name}).all()
+
+
+class Wrapped:
+    """A value as drivers wrap them: its hash says nothing but where it is."""
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def __conform__(self, protocol: object) -> str:
+        return self.value
+
+
+def wrapped_parameters(shop: Shop) -> None:
+    """Each is gone before the next, which can come to lie in the same place."""
+    query = sa.text("SELECT id FROM users WHERE name = :name")
+    for name in range(30):
+        shop.db.session.execute(query, {"name": Wrapped(str(name))}).all()
+
+
+def parameters_of_one_hash(shop: Shop) -> None:
+    query = sa.text("SELECT id FROM users WHERE name = :name")
+    for name in (0, "", False, 0.0, b"", 0, "", False):
         shop.db.session.execute(query, {"name": name}).all()
 
 
@@ -206,6 +249,8 @@ def savepoints(shop: Shop) -> None:
         four_times,
         other_parameters,
         other_types_of_parameters,
+        wrapped_parameters,
+        parameters_of_one_hash,
         other_statements,
         the_identity_map_answers,
         rows_that_look_alike,
