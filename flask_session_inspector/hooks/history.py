@@ -20,6 +20,7 @@ from ..registries import KnownRegistry
 from ..registries import is_proxy
 from ..registries import key_text
 from . import strays
+from .details import lazily_loaded
 from .workers import name
 
 if t.TYPE_CHECKING:
@@ -65,6 +66,8 @@ def compare(
     used.carried_over = len(session.identity_map)
     if not used.earlier.live:
         used.inherited = _inherited(before, theirs, session, used.earlier)
+        if theirs is not None:
+            theirs.inherited = {}  # A retained record needs it no more.
     registry = frame.recording.registry_of(session)
     if registry is not None:
         key = registry.key()
@@ -138,10 +141,8 @@ def note_outlived(
     inherited = used.inherited.get(id(state))
     if inherited is None or inherited[0] is not state.obj:
         return
-    path = context.invoked_statement._compile_options._current_path
-    prop = getattr(path, "prop", None) if options._lazy_loaded_from else None
     name = state.class_.__name__
-    relationship = None if prop is None else f"{prop.parent.class_.__name__}.{prop.key}"
+    relationship = lazily_loaded(context)
     clue = Outlived(used.facts.serial, name, relationship, location, inherited[1])
     # A loop over many of them is one fault.
     if clue not in (scope.clues or ()):

@@ -117,6 +117,7 @@ def take_over(connection_key: int, scope: Scope) -> None:
         begun.pool,
     )
     checkout.location = begun.location
+    checkout.taken_over = True
     checkout.bind = begun.bind
     checkout.serial = begun.serial
     scope.add_checkout(checkout)

@@ -157,6 +157,7 @@ class RawCheckout:
     """One loan of a pooled connection.
 
     :ivar worker: The thread, greenlet or task that took it.
+    :ivar taken_over: Another record took it, and this one goes on with it.
     :ivar detached: It was taken out of the pool for good.
     """
 
@@ -170,6 +171,7 @@ class RawCheckout:
         "scope",
         "serial",
         "taken",
+        "taken_over",
         "worker",
     )
 
@@ -189,5 +191,6 @@ class RawCheckout:
         self.location: RawLocation | None = None
         self.returned: float | None = None
         self.detached = False
+        self.taken_over = False
         self.bind = NO_BIND
         self.serial: int | None = None

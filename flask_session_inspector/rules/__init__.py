@@ -15,6 +15,7 @@ from ..guard import guard
 from ..masking import storable
 from ..records import Finding
 from ..records import Holder
+from . import connections
 from . import contexts
 from . import objects
 from . import ownership
@@ -22,6 +23,7 @@ from . import queries
 from . import sharing
 from . import threads
 from . import transactions
+from . import writes
 from .case import Case
 from .catalogue import Found
 from .catalogue import Rule
@@ -33,7 +35,17 @@ if t.TYPE_CHECKING:
 __all__ = ["RULES", "Case", "Found", "Rule", "examine", "of_holder"]
 
 # Registered by being imported.
-_FILES = (sharing, contexts, ownership, transactions, threads, objects, queries)
+_FILES = (
+    sharing,
+    contexts,
+    ownership,
+    writes,
+    connections,
+    transactions,
+    threads,
+    objects,
+    queries,
+)
 
 RULES: cabc.Mapping[str, Rule] = registered()
 

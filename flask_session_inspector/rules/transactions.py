@@ -1,137 +1,20 @@
-"""Rules on transactions and connections."""
+"""Rules on transactions: idle, poisoned, in the midst of a commit."""
 
 from __future__ import annotations
 
 import collections.abc as cabc
-import itertools
-import math
-import re
 import typing as t
-
-from sqlalchemy.pool import NullPool
 
 from ..clues import CommitHookSql
 from ..clues import Poisoned
-from ..recorder import RawCheckout
-from ..recorder import RawSession
 from ..recorder import RawStatement
 from ..recorder import RawTransaction
 from .case import Case
 from .case import at
-from .case import counted
 from .case import label
-from .case import listed
 from .case import place
 from .catalogue import Found
 from .catalogue import rule
-
-_CREATE = re.compile(
-    r"\s*CREATE\s+(?:GLOBAL\s+|LOCAL\s+)?(?:TEMP(?:ORARY)?\s+|UNLOGGED\s+)?TABLE\s+"
-    r"(?:IF\s+NOT\s+EXISTS\s+)?(?P<table>[^\s(]+)",
-    re.IGNORECASE,
-)
-
-
-@rule(
-    "FSI201",
-    "discarded-writes",
-    "error",
-    meaning=(
-        "Rows were written, or objects added, changed or deleted, and then thrown away:"
-        " the session was closed without a commit, though nobody rolled back and no"
-        " exception was raised."
-    ),
-    fix=(
-        "Call session.commit() when the work is done, or session.rollback() to say"
-        " that it is not wanted."
-    ),
-)
-def discarded_writes(case: Case) -> cabc.Iterator[Found]:
-    scope = case.scope
-    # A status of 400 or more told the client that it was not done.
-    if scope.raised or scope.error or (scope.status or 0) >= 400:
-        return
-    for used in case.sessions:
-        serial = used.facts.serial
-        transactions = case.transactions(serial)
-        rows = _lost_rows(transactions)
-        if rows:
-            for table in _made_for_the_moment(case.statements(serial)):
-                rows.pop(table, None)
-        thrown = _thrown_away(used)
-        if not rows and not thrown:
-            continue
-        parts = [
-            f"{counted(number, 'row')} of {table}" for table, number in rows.items()
-        ]
-        parts += [
-            f"{counted(sum(classes.values()), f'{kind} object')} ({listed([*classes])})"
-            for kind, classes in thrown.items()
-        ]
-        location = _last_write(case, used) or used.first_use
-        evidence: dict[str, t.Any] = {}
-        if rows:
-            evidence["rows per table"] = rows
-        for kind, classes in thrown.items():
-            evidence[f"{kind}, never flushed"] = classes
-        evidence["last write" if rows else "first use"] = place(location)
-        if any(each.afterwards for each in transactions if each.discarded):
-            evidence["discarded"] = "after this record had ended"
-        yield Found(
-            f"{label(serial)} was closed without a commit, which discarded"
-            f" {listed(parts)}.",
-            evidence,
-            serial,
-            location,
-        )
-
-
-@rule(
-    "FSI202",
-    "connection-held",
-    "error",
-    meaning=(
-        "A connection that was checked out in the request is not back in its pool"
-        " after the teardown. When all are out, every further request waits for one"
-        " and then fails."
-    ),
-    fix=(
-        "Use with engine.connect() as connection, or close it in a finally block;"
-        " where a session holds it, see what keeps that session from being removed."
-    ),
-)
-def connection_held(case: Case) -> cabc.Iterator[Found]:
-    scope = case.scope
-    if not case.is_request or not case.is_over:
-        return
-    for checkout in scope.checkouts:
-        if checkout.returned is not None or checkout.detached:
-            continue
-        used = case.session(checkout.serial)
-        if used is not None and (used.of_outer_context or used.facts.unknown_registry):
-            continue
-        taken, stopped = case.milliseconds(checkout.taken), scope.stopped
-        held = 0.0 if stopped is None else case.milliseconds(stopped) - taken
-        evidence: dict[str, t.Any] = {
-            "checked out": place(checkout.location),
-            "at": f"{taken:,} ms",
-            "held until the end of the record": f"{held:,.1f} ms",
-        }
-        holder = "without a session"
-        if checkout.serial is not None:
-            holder = f"by {label(checkout.serial)}"
-            evidence["session"] = label(checkout.serial)
-        pool = None if checkout.pool is None else checkout.pool()
-        if pool is not None:
-            evidence["pool"] = pool.status()
-        yield Found(
-            f"Connection {checkout.connection_id} ({checkout.bind.name or 'unused'})"
-            f" was checked out {holder}{at(checkout.location)} and is not back in its"
-            " pool.",
-            evidence,
-            checkout.serial,
-            checkout.location,
-        )
 
 
 @rule(
@@ -222,49 +105,6 @@ def poisoned_session(case: Case) -> cabc.Iterator[Found]:
 
 
 @rule(
-    "FSI205",
-    "two-connections",
-    "warning",
-    meaning=(
-        "One request held two connections of one pool at the same time. When as many"
-        " requests run as the pool has connections, each can wait for its second one"
-        " for ever."
-    ),
-    fix=(
-        "Send the SQL through the session that has a connection already"
-        " (session.execute(), session.connection()), or end its transaction first."
-    ),
-)
-def two_connections(case: Case) -> cabc.Iterator[Found]:
-    checkouts = case.scope.checkouts
-    if not case.is_request or len(checkouts) < 2:
-        return
-    told: set[object] = set()
-    for first, second in itertools.combinations(checkouts, 2):
-        pool = None if first.pool is None else first.pool()
-        if pool is None or second.pool is None or second.pool() is not pool:
-            continue
-        if id(pool) in told or not _at_once(first, second):
-            continue
-        if issubclass(type(pool), NullPool):
-            continue  # It has no limit to wait at.
-        told.add(id(pool))
-        held = _held(case, first), _held(case, second)
-        yield Found(
-            "This request held two connections of the pool"
-            f" {first.bind.name or second.bind.name or 'of one engine'} at the same"
-            f" time: {held[0]}, and {held[1]}.",
-            {
-                "first": _checkout(case, first),
-                "second": _checkout(case, second),
-                "pool": pool.status(),
-            },
-            second.serial if second.serial is not None else first.serial,
-            second.location,
-        )
-
-
-@rule(
     "FSI206",
     "sql-in-commit-hook",
     "error",
@@ -333,78 +173,3 @@ def _gaps(
     if after and not scope.statement_overflow and idle_until > last:
         before = _END_OF_TRANSACTION.get(transaction.outcome or "", "the end")
         yield _Gap((idle_until - last) * 1000, location, after, before, bind.name)
-
-
-def _lost_rows(transactions: list[RawTransaction]) -> dict[str, int]:
-    """Sum up what was written in transactions that were merely closed."""
-    lost: dict[str, int] = {}
-    for outer in transactions:
-        if not outer.discarded:
-            continue
-        inside = [
-            each
-            for each in transactions
-            if each.nested and each.bind == outer.bind and _lies_in(each, outer)
-        ]
-        undone = [each for each in inside if each.outcome == "rollback"]
-        # A savepoint takes those that were released within it back with it.
-        inside = [each for each in inside if not any(_lies_in(each, u) for u in undone)]
-        for each in (outer, *inside):
-            for table, rows in each.writes.items():
-                lost[table] = lost.get(table, 0) + rows
-    return lost
-
-
-def _lies_in(inner: RawTransaction, outer: RawTransaction) -> bool:
-    return outer.began <= inner.began <= (outer.ended or math.inf)
-
-
-def _made_for_the_moment(statements: list[RawStatement]) -> list[str]:
-    """Name the tables that a session itself created: what is in them is scratch."""
-    matches = (_CREATE.match(each.sql) for each in statements)
-    return [match["table"].strip('"`[]') for match in matches if match]
-
-
-def _thrown_away(used: RawSession) -> dict[str, dict[str, int]]:
-    kinds = {
-        "new": used.thrown_new,
-        "changed": used.thrown_changed,
-        "deleted": used.thrown_deleted,
-    }
-    return {kind: dict(classes) for kind, classes in kinds.items() if classes}
-
-
-def _last_write(case: Case, used: RawSession) -> t.Any:
-    locations = [
-        each.location
-        for each in case.statements(used.facts.serial)
-        if each.writes and each.location is not None
-    ]
-    return locations[-1] if locations else None
-
-
-def _at_once(first: RawCheckout, second: RawCheckout) -> bool:
-    # Two threads or tasks of one request, each with one of its own, are no danger
-    # to themselves.
-    if first.connection_id == second.connection_id or first.worker != second.worker:
-        return False
-    earlier, later = sorted((first, second), key=lambda each: each.taken)
-    return earlier.returned is None or earlier.returned > later.taken
-
-
-def _held(case: Case, checkout: RawCheckout) -> str:
-    by = "one without a session"
-    if checkout.serial is not None:
-        by = f"one for {label(checkout.serial)}"
-    return f"{by}{at(checkout.location)}"
-
-
-def _checkout(case: Case, checkout: RawCheckout) -> dict[str, t.Any]:
-    back = checkout.returned
-    return {
-        "connection": checkout.connection_id,
-        "session": "none" if checkout.serial is None else label(checkout.serial),
-        "checked out": place(checkout.location),
-        "from": f"{case.milliseconds(checkout.taken):,} ms",
-        "to": "still held" if back is None else f"{case.milliseconds(back):,} ms",
-    }

@@ -1,0 +1,153 @@
+"""Rules on connections and their pool."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import itertools
+import typing as t
+
+from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import Pool
+from sqlalchemy.pool import QueuePool
+
+from ..recorder import RawCheckout
+from .case import Case
+from .case import at
+from .case import label
+from .case import place
+from .catalogue import Found
+from .catalogue import rule
+
+
+@rule(
+    "FSI202",
+    "connection-held",
+    "error",
+    meaning=(
+        "A connection that was checked out in the request is not back in its pool"
+        " after the teardown. When all are out, every further request waits for one"
+        " and then fails."
+    ),
+    fix=(
+        "Use with engine.connect() as connection, or close it in a finally block;"
+        " where a session holds it, see what keeps that session from being removed."
+    ),
+)
+def connection_held(case: Case) -> cabc.Iterator[Found]:
+    scope = case.scope
+    if not case.is_request or not case.is_over:
+        return
+    for checkout in scope.checkouts:
+        if checkout.returned is not None or checkout.detached:
+            continue
+        if checkout.taken_over:
+            continue  # The record that took it says so.
+        used = case.session(checkout.serial)
+        if used is not None and (used.of_outer_context or used.facts.unknown_registry):
+            continue
+        taken, stopped = case.milliseconds(checkout.taken), scope.stopped
+        held = 0.0 if stopped is None else case.milliseconds(stopped) - taken
+        evidence: dict[str, t.Any] = {
+            "checked out": place(checkout.location),
+            "at": f"{taken:,} ms",
+            "held until the end of the record": f"{held:,.1f} ms",
+        }
+        holder = "without a session"
+        if checkout.serial is not None:
+            holder = f"by {label(checkout.serial)}"
+            evidence["session"] = label(checkout.serial)
+        pool = None if checkout.pool is None else checkout.pool()
+        if pool is not None:
+            evidence["pool"] = _state(pool)
+        yield Found(
+            f"Connection {checkout.connection_id} ({checkout.bind.name or 'unused'})"
+            f" was checked out {holder}{at(checkout.location)} and is not back in its"
+            " pool.",
+            evidence,
+            checkout.serial,
+            checkout.location,
+        )
+
+
+@rule(
+    "FSI205",
+    "two-connections",
+    "warning",
+    meaning=(
+        "One request held two connections of one pool at the same time. When as many"
+        " requests run as the pool has connections, each can wait for its second one"
+        " for ever."
+    ),
+    fix=(
+        "Send the SQL through the session that has a connection already"
+        " (session.execute(), session.connection()), or end its transaction first."
+    ),
+)
+def two_connections(case: Case) -> cabc.Iterator[Found]:
+    checkouts = case.scope.checkouts
+    if not case.is_request or len(checkouts) < 2:
+        return
+    told: set[object] = set()
+    for first, second in itertools.combinations(checkouts, 2):
+        pool = None if first.pool is None else first.pool()
+        if pool is None or second.pool is None or second.pool() is not pool:
+            continue
+        if id(pool) in told or not _at_once(first, second):
+            continue
+        if issubclass(type(pool), NullPool):
+            continue  # It has no limit to wait at.
+        told.add(id(pool))
+        held = _held(case, first), _held(case, second)
+        yield Found(
+            "This request held two connections of the pool"
+            f" {first.bind.name or second.bind.name or 'of one engine'} at the same"
+            f" time: {held[0]}, and {held[1]}.",
+            {
+                "first": _checkout(case, first),
+                "second": _checkout(case, second),
+                "pool": _state(pool),
+            },
+            second.serial if second.serial is not None else first.serial,
+            second.location,
+        )
+
+
+def _state(pool: Pool) -> dict[str, t.Any]:
+    """Tell what a pool has, and what is out."""
+    state: dict[str, t.Any] = {"class": type(pool).__name__}
+    if issubclass(type(pool), QueuePool):
+        queue = t.cast(QueuePool, pool)
+        state |= {
+            "size": queue.size(),
+            "checked out": queue.checkedout(),
+            "checked in": queue.checkedin(),
+            "beyond its size": max(queue.overflow(), 0),
+        }
+    return state
+
+
+def _at_once(first: RawCheckout, second: RawCheckout) -> bool:
+    # Two threads or tasks of one request, each with one of its own, are no danger
+    # to themselves.
+    if first.connection_id == second.connection_id or first.worker != second.worker:
+        return False
+    earlier, later = sorted((first, second), key=lambda each: each.taken)
+    return earlier.returned is None or earlier.returned > later.taken
+
+
+def _held(case: Case, checkout: RawCheckout) -> str:
+    by = "one without a session"
+    if checkout.serial is not None:
+        by = f"one for {label(checkout.serial)}"
+    return f"{by}{at(checkout.location)}"
+
+
+def _checkout(case: Case, checkout: RawCheckout) -> dict[str, t.Any]:
+    back = checkout.returned
+    return {
+        "connection": checkout.connection_id,
+        "session": "none" if checkout.serial is None else label(checkout.serial),
+        "checked out": place(checkout.location),
+        "from": f"{case.milliseconds(checkout.taken):,} ms",
+        "to": "still held" if back is None else f"{case.milliseconds(back):,} ms",
+    }
