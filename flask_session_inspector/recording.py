@@ -30,6 +30,7 @@ from .registries import is_proxy
 from .registries import proxy_of_extension
 from .reporting import Reporter
 from .stores import Store
+from .suspects import PINNED
 from .suspects import Suspects
 
 if t.TYPE_CHECKING:
@@ -80,7 +81,13 @@ class Recording:
         self._builder = builder
         self._reference = weakref.ref(self)
         self.reporter = Reporter()
-        self.suspects = Suspects(app, self.watched, lambda: self.live.values())
+        self.suspects = Suspects(
+            app,
+            self.watched,
+            lambda: self.live.values(),
+            lambda found: self.reporter.tell_of_finding(self._app(), found, None),
+            ignored=PINNED in config.ignore_findings,
+        )
         self._locations = LocationFinder(app.root_path)
         self._proxy: object = None
         self._registries: tuple[KnownRegistry, ...] = ()
@@ -117,20 +124,23 @@ class Recording:
         if remove_hooks is not None:
             remove_hooks(app)
 
-    def look_around(self, app: flask.Flask) -> None:
+    def look_around(self, app: flask.Flask) -> bool:
         """Join what was initialised after the inspector.
+
+        :return: Whether it is still time for that.
 
         Runs with each app context until the first request is dispatched; Flask
         takes no blueprints after that.
         """
         if not self._looking_around:
-            return
+            return False
         # Two first requests at once: the second must not be dispatched before
         # the first has found everything.
         with self._wiring_lock:
             for wire in self.wirings:
                 wire(app)
             self._find_registries()
+        return True
 
     def look_no_further(self) -> None:
         """End the looking around: the first request is dispatched."""
@@ -262,6 +272,8 @@ class Recording:
     def registry_of(self, session: Session) -> KnownRegistry | None:
         """Return the known registry that holds a session in the current scope."""
         for registry in self.registries():
+            if not registry.holds(session):
+                continue  # Its scopefunc has no part in this.
             try:
                 key = registry.key()
             except Exception:
@@ -281,7 +293,7 @@ class Recording:
     def look_for_unknown_registry(self, facts: SessionFacts, session: Session) -> None:
         """Find out whether a session that was left open is some registry's."""
         facts.unknown_registry = facts.unknown_registry or any(
-            _holds(KnownRegistry("", proxy), session)
+            KnownRegistry("", proxy).holds(session)
             for proxy in self.suspects.other_proxies()
         )
 
@@ -290,7 +302,7 @@ class Recording:
         found: dict[int, KnownRegistry] = {}
         if self._proxy is not None:
             found[id(self._proxy)] = KnownRegistry("db.session", self._proxy)
-        for name, proxy in (*self.watched.items(), *self.suspects.proxies.items()):
+        for name, proxy in self.watched.items():
             found.setdefault(id(proxy), KnownRegistry(name, proxy))
         app = self._app()
         for view in admin_views(app) if app is not None else ():
@@ -298,6 +310,8 @@ class Recording:
             if is_proxy(proxy):
                 name = f'admin view "{view.endpoint}"'
                 found.setdefault(id(proxy), KnownRegistry(name, proxy))
+        for name, proxy in self.suspects.proxies.items():
+            found.setdefault(id(proxy), KnownRegistry(name, proxy, found=True))
         self._registries = tuple(found.values())
 
     def name_registry(self, facts: SessionFacts, session: Session) -> None:
@@ -349,13 +363,6 @@ class Recording:
         if self.masker.mentions_sensitive(sql):
             return self.masker.hide(named)
         return self.masker.parameters(named)
-
-
-def _holds(registry: KnownRegistry, session: Session) -> bool:
-    try:
-        return registry.session(registry.key()) is session
-    except Exception:
-        return True  # Its scopefunc may need what there is no more.
 
 
 def internal_errors() -> int:

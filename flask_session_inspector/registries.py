@@ -10,6 +10,8 @@ import typing as t
 from sqlalchemy.orm import Session
 from sqlalchemy.orm import scoped_session
 
+from .process import process
+
 if t.TYPE_CHECKING:
     import flask
 
@@ -21,16 +23,27 @@ class KnownRegistry:
 
     :param name: What records call it, such as ``"db.session"``.
     :param proxy: The ``scoped_session`` or ``async_scoped_session``.
+    :param found: It was found in a module, and nobody said that it is in use.
     """
 
-    __slots__ = ("_registry", "_thread_local", "name", "proxy")
+    __slots__ = ("_registry", "_thread_local", "found", "name", "proxy")
 
-    def __init__(self, name: str, proxy: t.Any) -> None:
+    def __init__(self, name: str, proxy: t.Any, *, found: bool = False) -> None:
         self.name = name
+        self.found = found
         self.proxy = proxy
         self._registry = proxy.registry
         # A scoped_session without a scopefunc keeps its sessions by thread.
         self._thread_local = isinstance(self._registry.registry, threading.local)
+
+    @property
+    def may_be_asked(self) -> bool:
+        """Whether to ask for the key where no session of it was used.
+
+        The scopefunc of one that was merely found can do anything, such as load the
+        current user.
+        """
+        return self._thread_local or not self.found
 
     def key(self) -> object:
         """Return the key of the current scope.
@@ -79,7 +92,8 @@ def key_text(key: object) -> str:
     if kind is int:
         return hex(t.cast(int, key))
     if kind is str:
-        digest = hashlib.sha256(t.cast(str, key).encode("utf-8", "surrogatepass"))
+        text = f"{process.token}{key}".encode("utf-8", "surrogatepass")
+        digest = hashlib.sha256(text)
         return f"<str {digest.hexdigest()[:8]}>"
     return repr(key) if key is None else f"<{kind.__name__} at {id(key):#x}>"
 
@@ -151,5 +165,6 @@ def proxy_of_extension(extension: object) -> t.Any:
 
 def admin_views(app: flask.Flask) -> t.Iterator[t.Any]:
     """Iterate over the views of every Flask-Admin of an application."""
-    for admin in app.extensions.get("admin", ()):
+    admins = app.extensions.get("admin", ())
+    for admin in admins if isinstance(admins, (list, tuple)) else ():
         yield from getattr(admin, "_views", ())

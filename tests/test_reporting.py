@@ -275,3 +275,100 @@ def test_findings_are_listed_newest_first(forgetful: Shop) -> None:
     second = forgetful.get("/forgetful")
     assert forgetful.inspection.findings() == [*second.findings, *first.findings]
     assert forgetful.inspection.requests(finding="FSI201") == [second, first]
+
+
+def pin(shop: Shop) -> Session:
+    """Let an extension of the application's own hold a session."""
+    with shop.app.app_context():
+        session = Session(shop.db.engine)
+    shop.app.extensions["reports"] = [session]
+    return session
+
+
+def read_reports(shop: Shop) -> cabc.Callable[[], str]:
+    def reports() -> str:
+        session = shop.app.extensions["reports"][0]
+        session.scalars(sa.select(User)).all()
+        session.close()
+        return "done"
+
+    return reports
+
+
+def told_by_the_audit(shop: Shop, work: t.Callable[[], object]) -> list[Finding]:
+    """Return what was signalled, while some work was done, that is in no record."""
+    seen: list[Finding] = []
+
+    def receive(app: flask.Flask, finding: Finding) -> None:
+        if finding.request_id is None:
+            seen.append(finding)
+
+    with finding_reported.connected_to(receive, sender=shop.app):
+        work()
+    return seen
+
+
+def test_what_the_audit_finds_is_told_once(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.view(lambda: str(shop.db.session.scalars(sa.select(User)).all()))
+    first = pin(shop)
+    (finding,) = told_by_the_audit(shop, shop.get)
+    assert (finding.code, finding.session) == ("FSI103", first.hash_key)
+    assert 'app.extensions["reports"][0] holds' in finding.message
+    (line,) = lines(caplog)
+    assert line.getMessage() == (
+        f"FSI103 session-pinned in no endpoint: {finding.message}"
+    )
+    assert told_by_the_audit(shop, shop.inspection.audit) == []
+    assert told_by_the_audit(shop, shop.get) == []
+    assert shop.inspection.findings() == [finding]
+
+    second = pin(shop)
+    (again,) = told_by_the_audit(shop, shop.inspection.audit)
+    assert again.session == second.hash_key
+    assert len(lines(caplog)) == 1
+
+
+def test_what_a_record_tells_is_logged_once(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = pin(shop)
+    shop.view(read_reports(shop))
+    (finding,) = told_by_the_audit(shop, shop.get)
+    assert finding.session == session.hash_key
+    assert finding.message.startswith('app.extensions["reports"][0] holds the session')
+    told = [
+        line.getMessage() for line in lines(caplog) if "FSI103" in line.getMessage()
+    ]
+    (line,) = told
+    assert line.startswith("FSI103 session-pinned in reports: ")
+
+
+def test_what_is_ignored_is_not_told_of_the_audit_either(
+    make_shop: t.Callable[..., Shop], caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = make_shop(SESSION_INSPECTOR_IGNORE_FINDINGS=["FSI103"])
+    shop.view(lambda: str(shop.db.session.scalars(sa.select(User)).all()))
+    pin(shop)
+    assert told_by_the_audit(shop, shop.get) == []
+    assert told_by_the_audit(shop, shop.inspection.audit) == []
+    assert lines(caplog) == []
+
+
+def test_a_receiver_of_the_audits_findings_that_raises_harms_nobody(
+    make_shop: t.Callable[..., Shop],
+) -> None:
+    shop = make_shop(SESSION_INSPECTOR_STRICT=False)
+    pin(shop)
+    shop.view(read_reports(shop))
+    before = guard.errors
+
+    def receive(app: flask.Flask, finding: Finding) -> None:
+        raise LookupError("a receiver's own")
+
+    with finding_reported.connected_to(receive, sender=shop.app):
+        record = shop.get()
+    assert "FSI103" in [finding.code for finding in record.findings]
+    assert guard.errors == before + 1 + len(record.findings)
+    guard.errors = before

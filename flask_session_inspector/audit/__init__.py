@@ -29,19 +29,26 @@ if t.TYPE_CHECKING:
 __all__ = ["holders", "kept_alive_by", "module_registries", "other_registries"]
 
 
-def holders(app: flask.Flask, watched: t.Mapping[str, t.Any]) -> list[Holder]:
+def holders(
+    app: flask.Flask,
+    watched: t.Mapping[str, t.Any],
+    only: t.Collection[str] | None = None,
+) -> list[Holder]:
     """List what holds a session, or a way to one.
 
     In this order: the SQLAlchemy extension, the watched registries, admin views
     and what hangs on them, other extensions, the functions that the application
     registered, and its own modules. A session that is pinned is told in every
-    place; what is safe once in each of these groups.
+    place, and so is all that admin views hold; what else is safe is told once in
+    each of these groups.
 
     No session is made and no SQL is sent. At most 20,000 objects are looked
     into, 2,000 of them in one place.
 
     :param app: The application.
     :param watched: Further proxies by name.
+    :param only: Look only into the places in which these paths lie, as they were
+        told before: that is much less.
     """
     extension = app.extensions.get("sqlalchemy")
     told = Told(extension)
@@ -50,7 +57,7 @@ def holders(app: flask.Flask, watched: t.Mapping[str, t.Any]) -> list[Holder]:
     for name, proxy in watched.items():
         told.begin_group()
         told.tell(storable(f'watched registry "{name}"'), proxy)
-    walk = Walk()
+    walk = Walk(only)
     held_by_views(app, walk, told)
     for look in (held_by_extensions, held_by_functions, held_by_modules):
         told.begin_group()

@@ -16,14 +16,21 @@ class Link(t.NamedTuple):
     :param how: In what way the holder refers to what it holds.
     :param name: The name, key or index, as it is shown.
     :param held: The name of the type of what is held.
+    :param attribute: The name as it is shown should it turn out that the mapping
+        was a namespace.
     """
 
     how: How
     name: str
     held: str
+    attribute: str = ""
 
     def __str__(self) -> str:
         return f"{self.how} {self.name}" if self.how != "other" else self.name
+
+    def of_namespace(self) -> Link:
+        """Return this reference, as what holds it proved to be a namespace."""
+        return self._replace(how="attribute", name=self.attribute or self.name)
 
 
 REGISTRY = Link("registry", "", "")

@@ -6,12 +6,13 @@ import functools
 import types
 import typing as t
 
+from .admins import admins_of
 from .kinds import held_kind
 from .peek import elements
 from .peek import entries
 from .peek import instance_attributes
-from .peek import key_step
 from .peek import name_of
+from .peek import shown_name
 from .step import Step
 from .walk import Walk
 
@@ -19,7 +20,7 @@ if t.TYPE_CHECKING:
     import flask
 
 # Told before, or ours.
-_OTHERWISE = frozenset({"sqlalchemy", "admin", "session_inspector"})
+_OTHERWISE = frozenset({"sqlalchemy", "session_inspector"})
 
 # Where Flask keeps them, by the name of its decorator.
 _REGISTERED = {
@@ -38,16 +39,25 @@ _REGISTERED = {
 def held_by_extensions(app: flask.Flask, walk: Walk) -> t.Iterator[tuple[str, object]]:
     """Iterate over what ``app.extensions`` holds, with the path to it."""
     for name, value in entries(app.extensions):
-        if type(name) is not str or name not in _OTHERWISE:
+        where = f"app.extensions[{shown_name(name)}]"
+        if not _is_told_otherwise(app, name) and walk.wants(where):
             walk.begin_place()
-            where = f"app.extensions{key_step(name)}"
             for path, held, _ in walk.follow(where, [Step("", value, 0)]):
                 yield path, held
+
+
+def _is_told_otherwise(app: flask.Flask, name: object) -> bool:
+    # An extension of the application's own can have the name of Flask-Admin's.
+    if type(name) is not str:
+        return False
+    return name in _OTHERWISE or (name == "admin" and bool(admins_of(app)))
 
 
 def held_by_functions(app: flask.Flask, walk: Walk) -> t.Iterator[tuple[str, object]]:
     """Iterate over what registered functions hold in closures and defaults."""
     for where, function in _registered(app):
+        if not walk.wants(where):
+            continue
         walk.begin_place()
         for path, held, _ in walk.follow(where, [Step("", function, 0)]):
             yield path, held

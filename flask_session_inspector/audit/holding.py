@@ -15,6 +15,7 @@ from .chains import Chain
 from .chains import Link
 from .chains import from_module
 from .chains import from_named
+from .keys import shown_key
 from .kinds import held_kind
 from .peek import elements
 from .peek import entries
@@ -23,6 +24,7 @@ from .peek import module_attributes
 from .peek import module_of
 from .peek import mro
 from .peek import name_of
+from .peek import shown_name
 from .peek import slots
 from .running import RunningFrames
 from .running import is_ours
@@ -104,10 +106,10 @@ class Holding:
         module = self._modules[id(namespace)]
         if module.partition(".")[0] == _OURS:
             return INTERNAL
-        name = _key_of(namespace, chain.top)
-        if name is None:
+        found = _key_of(namespace, chain.top)
+        if found is None:
             return None
-        link = Link("attribute", name, name_of(type(chain.top)))
+        link = Link("attribute", shown_name(found[0]), name_of(type(chain.top)))
         return from_module(module, (link, *chain.links))
 
 
@@ -133,7 +135,7 @@ def _function(chain: Chain, function: types.FunctionType) -> Outcome:
     elif any(chain.top is x for x in _defaults(function)):
         text = f"default of function {name}"
     elif chain.top is function.__dict__:
-        text = f"attribute {first.name} of function {name}"
+        text = f"attribute {first.of_namespace().name} of function {name}"
     else:
         return None
     return from_named(text, tuple(below))
@@ -147,7 +149,7 @@ def _class(chain: Chain, kind: type) -> Outcome:
     if type(chain.top) is not dict or not chain.links:
         return None
     first, *rest = chain.links
-    link = first._replace(how="attribute")
+    link = first.of_namespace()
     where = f"class {module_of(kind)}.{type.__dict__['__qualname__'].__get__(kind)}"
     return from_named(where, (link, *rest))
 
@@ -157,10 +159,11 @@ def _container(chain: Chain, holder: t.Any) -> Chain | None:
     if kind is types.CellType:
         return chain.up(holder, Link("other", "closure variable", held))
     if issubclass(kind, dict):
-        key = _key_of(holder, chain.top)
-        if key is None:
+        found = _key_of(holder, chain.top)
+        if found is None:
             return None
-        return chain.up(holder, Link("key", key, held))
+        key = found[0]
+        return chain.up(holder, Link("key", shown_key(key), held, shown_name(key)))
     for index, each in enumerate(elements(holder, _MOST_ENTRIES)):
         if each is chain.top:
             drop = int(type(each) is types.CellType)
@@ -180,20 +183,20 @@ def _instance(chain: Chain, holder: t.Any) -> Outcome:
         if len(chain.links) < 2:
             return None
         # It keeps one dict for each thread, in a dict.
-        link = chain.links[1]._replace(how="attribute")
+        link = chain.links[1].of_namespace()
         return chain.up(holder, link, drop=2)
     if "sqlalchemy" in {module_of(each).partition(".")[0] for each in mro(kind)}:
         return _of_sqlalchemy(chain, holder)
     if attributes is chain.top and chain.links:
-        link, drop = chain.links[0]._replace(how="attribute"), 1
+        link, drop = chain.links[0].of_namespace(), 1
     else:
-        name = _key_of(attributes, chain.top)
-        if name is None:
-            found = (x for x, value in slots(holder) if value is chain.top)
-            name = next((_key_text(x) for x in found), None)
-        link, drop = Link("attribute", name or "", held), 0
-        if name is None:
-            link = Link("other", "reference", held)
+        found = _key_of(attributes, chain.top)
+        if found is None:
+            names = ((x,) for x, value in slots(holder) if value is chain.top)
+            found = next(names, None)
+        link, drop = Link("other", "reference", held), 0
+        if found is not None:
+            link = Link("attribute", shown_name(found[0]), held)
     if name_of(kind) == "_AppCtxGlobals":
         return from_named("flask.g of an app context", (link, *chain.links[drop:]))
     return chain.up(holder, link, drop=drop)
@@ -217,17 +220,12 @@ def _of_sqlalchemy(chain: Chain, holder: t.Any) -> Outcome:
     return INTERNAL
 
 
-def _key_of(mapping: dict[t.Any, t.Any], held: object) -> str | None:
+def _key_of(mapping: dict[t.Any, t.Any], held: object) -> tuple[t.Any] | None:
+    """Return the key of what is held, in a tuple since it can be ``None``."""
     for key, value in entries(mapping, _MOST_ENTRIES):
         if value is held:
-            return _key_text(key)
+            return (key,)
     return None
-
-
-def _key_text(key: object) -> str:
-    if type(key) is str:
-        return f'"{key[:40]}"'
-    return str(key) if type(key) is int else f"<{name_of(type(key))}>"
 
 
 def _name(function: t.Any) -> str:

@@ -62,13 +62,16 @@ class Told:
         """Begin a group of places; in each, what is safe is told once."""
         self._safe = set()
 
-    def tell(self, where: str, held: object, place: Place = "") -> None:
+    def tell(
+        self, where: str, held: object, place: Place = "", *, each: bool = False
+    ) -> None:
         """Add a holder, unless it was told.
 
         :param where: The path to what is held.
         :param place: What kind of place that is.
+        :param each: Tell what is safe in each place, not once in the group.
         """
-        if place != "view" and is_safe(held):
+        if not each and is_safe(held):
             if id(held) in self._safe:
                 return
             self._safe.add(id(held))

@@ -38,14 +38,14 @@ class _Attribute(t.NamedTuple):
 def held_by_modules(app: flask.Flask, walk: Walk) -> t.Iterator[tuple[str, object]]:
     """Iterate over what the application's modules hold, with the path to it."""
     walk.begin_place()
-    attributes = list(_attributes(app))
+    attributes = list(_attributes(app, walk))
     makers = _makers(attributes)
     for each in attributes:
-        if walk.is_skipped(each.value):
+        where = f"{each.module}.{each.name}"
+        if walk.is_skipped(each.value) or not walk.wants(where):
             continue
         pinned = walk.is_held(each.value) and not is_safe(each.value)
         if pinned or makers[id(each.value)] is each:
-            where = f"{each.module}.{each.name}"
             for path, held, _ in walk.follow(where, _first(each)):
                 yield path, held
 
@@ -57,17 +57,23 @@ def named_proxies(app: flask.Flask) -> t.Iterator[tuple[str, t.Any]]:
         yield f"{each.module}.{each.name}", each.value
 
 
-def own_modules(app: flask.Flask) -> t.Iterator[tuple[str, _Namespace]]:
+def own_modules(
+    app: flask.Flask, walk: Walk | None = None
+) -> t.Iterator[tuple[str, _Namespace]]:
     """Iterate over the namespaces of the application's own modules.
 
     Those are of its top-level package, or lie below its root path and are not
     installed.
+
+    :param walk: Wants only some of them.
     """
     package = app.import_name.partition(".")[0]
     root = os.path.join(os.path.abspath(app.root_path), "")
     seen = set()
     for name, module in list(sys.modules.items()):
         top = name.partition(".")[0]
+        if walk is not None and not walk.wants(name):
+            continue
         if top in LIBRARIES or not issubclass(type(module), types.ModuleType):
             continue
         namespace = module_attributes(module)
@@ -85,15 +91,15 @@ def _lies_below(file: object, root: str) -> bool:
     return path.startswith(root) and not in_library(path)
 
 
-def _attributes(app: flask.Flask) -> t.Iterator[_Attribute]:
+def _attributes(app: flask.Flask, walk: Walk | None = None) -> t.Iterator[_Attribute]:
     left = MOST_ATTRIBUTES
-    for module, namespace in own_modules(app):
+    for module, namespace in own_modules(app, walk):
         attributes = list(namespace.items())[:left]
         left -= len(attributes)
         classes = {id(x) for _, x in attributes if issubclass(type(x), type)}
         # "import sqlalchemy as sa" is enough to make a session.
         imports = {
-            x.__name__.partition(".")[0]
+            _name_of(x).partition(".")[0]
             for _, x in attributes
             if type(x) is types.ModuleType
         }
@@ -107,6 +113,11 @@ def _attributes(app: flask.Flask) -> t.Iterator[_Attribute]:
                 likely = 2 * (id(kind) in classes)
                 likely += module_of(kind).partition(".")[0] in imports
                 yield _Attribute(module, name, value, likely)
+
+
+def _name_of(module: types.ModuleType) -> str:
+    name = module_attributes(module).get("__name__")
+    return name if type(name) is str else ""
 
 
 def _makers(attributes: t.Iterable[_Attribute]) -> dict[int, _Attribute]:

@@ -136,9 +136,8 @@ def loaded(modules: t.Mapping[str, t.Any], module: str, name: str) -> type | Non
     return held if issubclass(type(held), type) else None
 
 
-def key_step(key: object) -> str:
-    """Render the key of a mapping; only text and numbers are shown."""
-    if type(key) is str:
-        text = key if len(key) <= 40 else f"{key[:40]}…"
-        return f'["{text}"]'
-    return f"[{key}]" if type(key) is int else f"[<{name_of(type(key))}>]"
+def shown_name(name: object) -> str:
+    """Render the name of an attribute, or of an extension."""
+    if type(name) is not str:
+        return f"<{name_of(type(name))}>"
+    return f'"{name}"' if len(name) <= 40 else f'"{name[:40]}…"'

@@ -12,6 +12,9 @@ from ..locations import in_library
 from .peek import MOST_ENTRIES
 
 _MOST_FRAMES = 200
+# Before Python 3.13 a frame has one dict of its local variables: to read them writes
+# into the one that the function itself got by one of these.
+_SHARED = frozenset({"locals", "vars", "exec", "eval", "f_locals"})
 
 
 class Local(t.NamedTuple):
@@ -63,7 +66,10 @@ def locals_of(
     """Return the first local variables of a frame.
 
     :param copies: Is given the ``id()`` of the copy of them that the frame keeps.
+    :return: Nothing where to look would change what the function sees.
     """
+    if sys.version_info < (3, 13) and not _SHARED.isdisjoint(frame.f_code.co_names):
+        return []
     variables = frame.f_locals
     found = list(itertools.islice(variables.items(), MOST_ENTRIES))
     # Before Python 3.13 this is a copy, which the frame keeps until its end with

@@ -13,11 +13,11 @@ from .forms import form_steps
 from .forms import is_form
 from .forms import is_unbound_field
 from .forms import unbound_field_steps
+from .keys import key_step
 from .peek import class_attributes
 from .peek import elements
 from .peek import entries
 from .peek import instance_attributes
-from .peek import key_step
 from .peek import module_of
 from .peek import mro
 from .peek import name_of

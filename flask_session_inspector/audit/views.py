@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import typing as t
 
-from ..registries import admin_views
 from ..registries import proxy_of_extension
+from .admins import admins_of
+from .admins import views_of
 from .forms import is_form
 from .judge import Place
 from .judge import Told
-from .judge import is_safe
 from .peek import class_attributes
 from .peek import instance_attributes
 from .peek import mro
@@ -26,27 +26,25 @@ _BACK_TO_FLASK = frozenset({"admin", "blueprint"})
 
 
 def held_by_views(app: flask.Flask, walk: Walk, told: Told) -> None:
-    """Tell what every view holds.
-
-    What its forms have from the view itself is told only where it is pinned.
-    """
-    views = list(admin_views(app))
+    """Tell what every view holds, and each of its forms' fields."""
+    admins = admins_of(app)
+    views = [view for admin in admins for view in views_of(admin)]
     classes = [kind for view in views for kind in own_bases(type(view))]
-    for place in (*app.extensions.get("admin", ()), *views, *classes):
+    for place in (*admins, *views, *classes):
         walk.skip(place)
     for view in views:
         where = f'admin view "{instance_attributes(view).get("endpoint")}"'
+        if not walk.wants(where):
+            continue
         session = _session_of(view)
         if session is not None:
-            told.tell(where, session, "view")
+            told.tell(where, session, "view", each=True)
         own = {id(session), id(proxy_of_extension(session))}
-        told.begin_group()
         walk.begin_place()
         for path, held, _ in walk.follow(where, _steps(view)):
-            if path == f"{where}.session":
-                continue
-            if id(held) not in own or not is_safe(held):
-                told.tell(path, held, _place(path, derived=id(held) in own))
+            if path != f"{where}.session":
+                place = _place(path, derived=id(held) in own)
+                told.tell(path, held, place, each=True)
 
 
 def _session_of(view: object) -> t.Any:

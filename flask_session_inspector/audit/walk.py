@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import typing as t
 
+from ..masking import storable
 from .kinds import held_types
 from .step import Step
 from .step import is_nothing
@@ -17,22 +18,36 @@ MOST_IN_PLACE = 2_000
 #: Attributes, entries and closures between a place and what it holds. The steps
 #: between a form and its validators are not counted.
 MOST_STEPS = 4
+# What can follow the path of a place in that of something in it.
+_BORDERS = ("", ".", "[", " ")
 
 
 class Walk:
     """One audit's walk over the objects of an application.
 
+    :param only: Paths; places in which none of these lies are left out.
     :ivar visited: How many objects were looked into.
     :ivar references: How many of their references were followed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, only: t.Collection[str] | None = None) -> None:
         self.visited = 0
         self.references = 0
+        self._only = only
         self._held_types = held_types()
         # Kept, so that no id is used again meanwhile.
         self._places: dict[int, object] = {}
         self._seen: dict[int, object] = {}
+
+    def wants(self, place: str) -> bool:
+        """Say whether to look into a place."""
+        if self._only is None:
+            return True
+        place = storable(place)
+        return any(
+            path.startswith(place) and path[len(place) : len(place) + 1] in _BORDERS
+            for path in self._only
+        )
 
     def skip(self, place: object) -> None:
         """Never come to an object from elsewhere: it is a place of its own."""

@@ -15,6 +15,7 @@ from ..process import process
 from . import binds
 from . import connections
 from . import objects
+from . import refusals
 from . import sessions
 from . import statements
 
@@ -24,7 +25,7 @@ if t.TYPE_CHECKING:
     from ..recording import Recording
 
 
-PARTS = (sessions, objects, connections, statements)
+PARTS = (sessions, objects, refusals, connections, statements)
 
 
 class _Lock:

@@ -71,7 +71,7 @@ def _checkout(
             checkout.location = current[0].recording.locate(sys._getframe(1))
             _note_fork(current[1], pooled, connection_record, checkout)
         loan = loans.Loan(connection_proxy, checkout)
-        pooled.loans.append(loan)
+        pooled.lend(loan)
         loans.loans.set(connection_proxy, loan)
         if scope is not None:
             scope.add_checkout(checkout)

@@ -13,6 +13,7 @@ from ..registries import sessions_kept_in
 from . import uses
 
 if t.TYPE_CHECKING:
+    from ..registries import KnownRegistry
     from .frames import Frame
 
 # Telling net changes from touched attributes costs microseconds for each object.
@@ -23,6 +24,8 @@ def observe_sessions(frame: Frame, scope: Scope) -> None:
     """Look at the sessions of a context just before they are removed."""
     frame.keys = []
     for registry in frame.recording.registries():
+        if not (registry.may_be_asked or _gave_a_session(registry, scope)):
+            continue
         try:
             key = registry.key()
         except Exception:
@@ -34,7 +37,7 @@ def observe_sessions(frame: Frame, scope: Scope) -> None:
             used = _see(frame, scope, session)
             registry.name_session(used.facts, key)
             # It may have been used first in a context nested in this one.
-            used.context = frame.index
+            scope.move_session(used, frame.index)
     context = frame.context()
     if context is not None:
         for session, kept_as in sessions_kept_in(vars(context.g)):
@@ -45,12 +48,18 @@ def observe_sessions(frame: Frame, scope: Scope) -> None:
                 used.facts.origin = "factory"
                 used.facts.kept_as = kept_as
     now = perf_counter()
-    for used in list(scope.sessions.values()):
+    for used in scope.sessions_in(frame.index):
         session = used.facts.reference()
-        if session is not None and used.context == frame.index:
+        if session is not None:
             used.identity_map_size = len(session.identity_map)
             used.pending = _pending(session)
             used.looked_at = now
+
+
+def _gave_a_session(registry: KnownRegistry, scope: Scope) -> bool:
+    proxy_id = id(registry.proxy)
+    sessions = list(scope.sessions.values())
+    return any(used.facts.proxy_id == proxy_id for used in sessions)
 
 
 def _is_concerned(frame: Frame, scope: Scope, session: Session) -> bool:
@@ -94,17 +103,20 @@ def observe_end(frame: Frame, scope: Scope) -> None:
             used.made_at_teardown = late or used.looked_at is None
             registry.name_session(used.facts, key)
             held.add(used.facts.serial)
-            if not frame.owns:
+            if not frame.owns and used.facts.serial in scope.sessions:
                 scope.still_held[used.facts.serial] = (registry, key)
     if frame.owns:
         held |= _held_under_lost_keys(frame, scope)
     frame.keys = []
-    gone_on = frame.index in (scope.continued or ())
-    for serial, used in list(scope.sessions.items()):
-        # What the view left open was left to its stream, which is over now.
-        left_to_stream = gone_on and used.ended == "open" and not used.held
-        if used.context == frame.index or left_to_stream:
-            _end(used, serial in held, frame)
+    for used in scope.sessions_in(frame.index):
+        _end(used, used.facts.serial in held, frame)
+    if frame.index in (scope.continued or ()):
+        for used in list(scope.sessions.values()):
+            # What the view left open was left to its stream, which is over now.
+            left_to_stream = used.ended == "open" and not used.held
+            if left_to_stream and used.context != frame.index:
+                _end(used, used.facts.serial in held, frame)
+    scope.leave(frame.index)
     if frame.owns:
         # A registry whose scope is wider than the app context may have removed it
         # only now.
@@ -145,21 +157,20 @@ def _end(used: RawSession, held: bool, frame: Frame) -> None:
     in_use = session is not None and _is_in_use(session)
     held = held and session is not None
     used.held = held and not frame.is_visit
-    used.closed_by_host = (
-        session is not None
-        and not in_use
-        and facts.identity_map() is not session.identity_map
-    )
+    closed = facts.was_closed(session)
+    used.closed_by_host = session is not None and not in_use and closed
+    # One of no registry that did something and was not closed is nobody's to close.
+    left = used.used and facts.registry_key is None and not closed
     used.left_in_transaction = session is not None and session.in_transaction()
     used.left_objects = 0 if session is None else len(session.identity_map)
-    if held or in_use:
+    used.collected = left and session is None
+    if held or in_use or (left and session is not None):
         used.ended = "open"
         if not held and facts.registry_key is None and session is not None:
             frame.recording.look_for_unknown_registry(facts, session)
         return
     if session is None:
         # Its connection was rolled back and returned, and nothing said so.
-        used.collected = bool(facts.open)
         for begun in facts.open:
             begun.end(perf_counter())
         facts.open.clear()
@@ -177,7 +188,9 @@ def observe_response_closed(scope: Scope) -> bool:
         if used.ended == "open" and used.facts.registry_key is None:
             waiting = True
             session = used.facts.reference()
-            if session is None or not _is_in_use(session):
+            closed = used.facts.was_closed(session)
+            used.collected = session is None and not closed
+            if session is None or (closed and not _is_in_use(session)):
                 used.ended = "closed"
                 used.left_in_transaction = False
     return waiting or any(

@@ -21,7 +21,6 @@ from sqlalchemy.orm import SessionTransaction
 from sqlalchemy.orm.exc import DetachedInstanceError
 
 from ..clues import AlreadyAttached
-from ..clues import CommitHookSql
 from ..clues import DetachedAccess
 from ..clues import Detachment
 from ..clues import Poisoned
@@ -42,7 +41,6 @@ _ATTACHED = re.compile(
     r"Object '<(?P<name>[\w.]+) at [^']*>' is already attached to session"
     r" '(?P<owner>\d+)' \(this is '(?P<other>\d+)'\)"
 )
-_COMMITTING = re.compile(r"This session is in '(?P<state>committed|prepared)' state")
 _ATTRIBUTE = re.compile(r"load operation of attribute '(?P<name>\w+)'")
 
 
@@ -50,15 +48,10 @@ def note_raised(recording: Recording, scope: Scope, error: BaseException) -> Non
     """Take note of an exception of the view, also of one that is handled."""
     scope.raised = scope.raised or type(error).__name__
     for each in _chain(error, handled=True):
-        location = recording.locate_raise(each.__traceback__)
-        if isinstance(each, PendingRollbackError):
+        lost = getattr(each, "code", None) == _CONNECTION_LOST
+        if lost and isinstance(each, PendingRollbackError):
+            location = recording.locate_raise(each.__traceback__)
             _note(scope, _poisoned(each, location))
-        elif isinstance(each, InvalidRequestError):
-            match = _COMMITTING.search(str(each))
-            if match is not None:
-                session = _session_in(each.__traceback__)
-                serial = None if session is None else session.hash_key
-                _note(scope, CommitHookSql(match["state"], serial, location))
 
 
 def note_unhandled(recording: Recording, scope: Scope, error: BaseException) -> None:
@@ -69,12 +62,17 @@ def note_unhandled(recording: Recording, scope: Scope, error: BaseException) -> 
         if isinstance(each, DetachedInstanceError):
             _note(scope, _detached(each, location))
         elif isinstance(each, InvalidRequestError):
-            match = _ATTACHED.search(str(each))
+            match = _ATTACHED.search(_text(each))
             if match is not None:
                 name = match["name"].rpartition(".")[2]
                 owner, other = int(match["owner"]), int(match["other"])
                 facts = uses.facts_by_serial(owner)
                 _note(scope, AlreadyAttached(name, owner, other, location, facts))
+
+
+def _text(error: BaseException) -> str:
+    # Its str() may be the application's own, and do anything.
+    return next((each for each in error.args if type(each) is str), "")
 
 
 def _note(scope: Scope, clue: Clue) -> None:
@@ -109,15 +107,14 @@ def _chain(
 def _poisoned(error: BaseException, location: RawLocation | None) -> Poisoned:
     session = _session_in(error.__traceback__)
     facts = None if session is None else uses.facts.get(session)
-    lost = getattr(error, "code", None) == _CONNECTION_LOST
     if facts is None:
-        return Poisoned(None, None, lost, location)
-    return Poisoned(facts.serial, facts.failure, lost, location)
+        return Poisoned(None, None, True, location)
+    return Poisoned(facts.serial, facts.failure, True, location)
 
 
 def _detached(error: BaseException, location: RawLocation | None) -> DetachedAccess:
     state = _detached_state(error.__traceback__)
-    match = _ATTRIBUTE.search(str(error))
+    match = _ATTRIBUTE.search(_text(error))
     attribute = match["name"] if match else ""
     if not attribute:
         # A refresh loads all that is expired, and says nothing of what was read.

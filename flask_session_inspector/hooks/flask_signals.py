@@ -18,6 +18,7 @@ from . import resolving
 from . import visits
 from .entrance import Entrance
 from .frames import Frame
+from .handlers import ErrorHandling
 from .server_timing import add_server_timing
 from .visits import Visit
 
@@ -49,7 +50,8 @@ class FlaskHooks:
         app.teardown_appcontext_funcs.append(self._teardown)
         entrance = Entrance(app.wsgi_app, recording.entrance_key)
         app.wsgi_app = entrance  # type: ignore[method-assign] # as Flask says
-        self._watch_handlers(app)
+        self._error_handling = ErrorHandling(recording)
+        self._error_handling.watch(app)
         if recording.config.server_timing:
             app.after_request(add_server_timing)
 
@@ -63,30 +65,19 @@ class FlaskHooks:
         entrance: object = app.wsgi_app
         if isinstance(entrance, Entrance) and entrance.belongs_to(self._recording):
             app.wsgi_app = entrance.wsgi_app  # type: ignore[method-assign] # as it was
-        handle: t.Any = app.handle_user_exception
-        if isinstance(handle, _Watched):
-            app.__dict__["handle_user_exception"] = handle.handle
+        self._error_handling.remove(app)
         if self._recording.config.server_timing:
             app.after_request_funcs[None].remove(add_server_timing)
         contexts.forget_app(app)
-
-    def _watch_handlers(self, app: flask.Flask) -> None:
-        """Learn of exceptions that error handlers will answer.
-
-        Flask has no signal for them. Extensions that bring handling of their own
-        replace the method, too; ours must see the exception first.
-        """
-        handle: t.Any = app.handle_user_exception
-        if not isinstance(handle, _Watched):
-            app.__dict__["handle_user_exception"] = _Watched(handle, self._recording)
 
     def _appcontext_pushed(self, app: flask.Flask, **_: t.Any) -> None:
         try:
             contexts.finish_abandoned(self._recording)
             contexts.push(self._recording)
             self._come_first_at_teardown(app)
-            self._watch_handlers(app)
-            self._recording.look_around(app)
+            if self._recording.look_around(app):
+                # After what came meanwhile; ours must see an exception first.
+                self._error_handling.watch(app)
         except Exception:
             guard.report("appcontext_pushed")
 
@@ -189,26 +180,6 @@ class FlaskHooks:
             contexts.pop()
         except Exception:
             guard.report("appcontext_popped")
-
-
-class _Watched:
-    """Flask's ``handle_user_exception``, and a note of what it is given.
-
-    Flask 3.2 passes its context before the exception.
-    """
-
-    def __init__(self, handle: t.Callable[..., t.Any], recording: Recording) -> None:
-        self.handle = handle
-        self._recording = recording
-
-    def __call__(self, *arguments: t.Any) -> t.Any:
-        try:
-            current = contexts.current_scope()
-            if current is not None and current[0].recording is self._recording:
-                failures.note_raised(self._recording, current[1], arguments[-1])
-        except Exception:
-            guard.report("handle_user_exception")
-        return self.handle(*arguments)
 
 
 def _answered() -> Scope | None:

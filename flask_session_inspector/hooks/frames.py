@@ -99,7 +99,7 @@ class Frame:
     def go_on(self, scope: Scope) -> None:
         """Become the context in which a streamed response goes on."""
         self.join(scope)
-        scope.continued = {*(scope.continued or ()), self.index}
+        scope.go_on_in(self.index)
 
     def close(self) -> None:
         """End its part of the scope; the scope too, where it was the last."""

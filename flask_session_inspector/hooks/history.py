@@ -170,7 +170,4 @@ def look_for_proxy(
     frame.recording.name_registry(facts, session)
     if facts.registry is None:
         registry = KnownRegistry("", proxy)
-        try:
-            facts.unknown_registry = registry.session(registry.key()) is session
-        except Exception:
-            facts.unknown_registry = True  # Its scopefunc may need anything.
+        facts.unknown_registry = registry.holds(session)

@@ -49,7 +49,9 @@ class Loan:
     def end_without_a_sign(self, pooled: Pooled) -> None:
         """End when the borrower gives up its proxy of the connection."""
         connection = self._borrower()
-        if connection is not None and not self._watched:
+        if connection is None:
+            pooled.take_back(self)
+        elif not self._watched:
             self._watched = True
             weakref.finalize(connection, pooled.take_back, self).atexit = False
 
@@ -67,6 +69,19 @@ class Pooled:
         self.number = next(process.connection_numbers)
         self.pid = process.pid
         self.loans: list[Loan] = []
+
+    def lend(self, loan: Loan) -> None:
+        """Begin a loan.
+
+        Of several at once, the pool tells only of the return of the last one: a
+        borrower that is collected returns the others without a sign.
+        """
+        before = self.loans[-1] if self.loans else None
+        self.loans.append(loan)
+        if before is not None:
+            # All the others are watched since the second of them.
+            before.end_without_a_sign(self)
+            loan.end_without_a_sign(self)
 
     def take_back(self, loan: Loan) -> None:
         """End a loan, unless it has ended."""

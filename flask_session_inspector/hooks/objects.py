@@ -28,8 +28,40 @@ if t.TYPE_CHECKING:
 
     from ..recorder import RawSession
     from ..recorder import SessionFacts
+    from ..recorder.scope import RecordId
+
+# Each entry takes some 400 bytes for as long as its object lives.
+_MOST_REMEMBERED = 10_000
+# Telling net changes from touched attributes costs microseconds for each object.
+_MOST_COMPARED = 1000
+
+
+class _Release:
+    """Why objects of a session were let go last, and how many those are.
+
+    :ivar code: What SQLAlchemy runs for the caller; with the line, it tells what
+        the caller called.
+    :ivar remembered: How many of them have an entry in ``detachments``.
+    :ivar compared: How many were asked for their net changes.
+    """
+
+    __slots__ = ("code", "compared", "detachment", "remembered", "scope")
+
+    def __init__(
+        self,
+        detachment: Detachment,
+        code: types.CodeType | None,
+        scope: RecordId | None,
+    ) -> None:
+        self.detachment = detachment
+        self.code = code
+        self.scope = scope
+        self.remembered = 0
+        self.compared = 0
+
 
 detachments: WeakIdentityDict[InstanceState[t.Any], Detachment] = WeakIdentityDict()
+_releases: WeakIdentityDict[Session, _Release] = WeakIdentityDict()
 
 
 def listen() -> None:
@@ -43,6 +75,7 @@ def remove() -> None:
     for name, listener in _LISTENERS.items():
         event.remove(Session, name, listener)
     detachments.clear()
+    _releases.clear()
 
 
 def _after_attach(session: Session, state: InstanceState[t.Any]) -> None:
@@ -57,16 +90,18 @@ def _after_detach(session: Session, state: InstanceState[t.Any]) -> None:
         facts = uses.facts.get(session)
         if facts is None:
             return
-        detachment = _detachment(session, facts)
-        detachments.set(state, detachment)
-        if not detachment.closing:
+        release = _release(session, facts)
+        if release.remembered < _MOST_REMEMBERED:
+            release.remembered += 1
+            detachments.set(state, release.detachment)
+        if not release.detachment.closing:
             return
         if state in facts.to_delete:
             used = _used_now(facts)
             if used is not None:
                 _count(used.thrown_deleted, state)
         elif state.modified:
-            _note_changed(session, state, facts)
+            _note_changed(session, state, facts, release)
     except Exception:
         guard.report("persistent_to_detached")
 
@@ -74,7 +109,7 @@ def _after_detach(session: Session, state: InstanceState[t.Any]) -> None:
 def _after_expunge_of_pending(session: Session, state: InstanceState[t.Any]) -> None:
     try:
         facts = uses.facts.get(session)
-        if facts is not None and _detachment(session, facts).closing:
+        if facts is not None and _release(session, facts).detachment.closing:
             used = _used_now(facts)
             if used is not None:
                 _count(used.thrown_new, state)
@@ -90,31 +125,36 @@ _LISTENERS: dict[str, t.Callable[[Session, t.Any], None]] = {
 }
 
 
-def _detachment(session: Session, facts: SessionFacts) -> Detachment:
+def _release(session: Session, facts: SessionFacts) -> _Release:
     """Describe why objects of a session are let go, once for all of them."""
     frame = _caller_of("_detach_states")
-    closing = frame is not None and frame.f_code.co_name == "expunge_all"
-    known = facts.detachment
+    code = None if frame is None else frame.f_code
+    closing = code is not None and code.co_name == "expunge_all"
+    known = _releases.get(session)
     # Closing makes a new identity map before it lets go of the objects.
-    if (
-        closing
-        and known is not None
-        and known.identity_map is not None
-        and known.identity_map() is session.identity_map
-    ):
+    if known is not None and (known.code is not code or not _is_of(known, session)):
+        known = None
+    if known is not None and closing:
         return known
     if closing and frame is not None:
         outer = frame.f_back
         closing = outer is not None and outer.f_code.co_name == "_close_impl"
     current = current_scope()
-    location = user = None
+    location = user = scope = None
     tearing = False
     if current is not None:
         context, scope = current
         tearing = context.tearing
         location = None if tearing else context.recording.locate(frame)
+    number = None if scope is None else scope.id
+    # A loop that expunges objects is one call for each.
+    if known is not None and known.scope == number:
+        told = known.detachment
+        if (told.at_teardown, told.location) == (tearing, location):
+            return known
+    if scope is not None:
         user = earlier(scope, facts.serial)
-    facts.detachment = Detachment(
+    detachment = Detachment(
         facts.serial,
         _name_of_call(frame),
         tearing,
@@ -124,7 +164,15 @@ def _detachment(session: Session, facts: SessionFacts) -> Detachment:
         user,
         weakref.ref(session.identity_map),
     )
-    return facts.detachment
+    release = _Release(detachment, code, number)
+    _releases.set(session, release)
+    return release
+
+
+def _is_of(release: _Release, session: Session) -> bool:
+    """Say whether a session was not closed since."""
+    identity_map = release.detachment.identity_map
+    return identity_map is not None and identity_map() is session.identity_map
 
 
 def _caller_of(function: str) -> types.FrameType | None:
@@ -153,11 +201,22 @@ def _name_of_call(frame: types.FrameType | None) -> str:
 
 
 def _note_changed(
-    session: Session, state: InstanceState[t.Any], facts: SessionFacts
+    session: Session,
+    state: InstanceState[t.Any],
+    facts: SessionFacts,
+    release: _Release,
 ) -> None:
     instance = state.obj()
     used = _used_now(facts)
-    if used is not None and instance is not None and session.is_modified(instance):
+    if used is None or instance is None:
+        return
+    release.compared += 1
+    if release.compared > _MOST_COMPARED:
+        # One more of those that were changed: no finding rests on it alone.
+        modified = state.class_.__name__ in used.thrown_changed
+    else:
+        modified = session.is_modified(instance)
+    if modified:
         _count(used.thrown_changed, state)
 
 

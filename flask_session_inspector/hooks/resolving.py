@@ -50,7 +50,7 @@ def resolve(frame: Frame) -> Scope | None:
         inside = parent is not None and parent.scope is scope
         # A thread that copied the context variables has a context beside it.
         if inside and parent is not None and parent.worker == frame.worker:
-            scope.nested = {*(scope.nested or ()), frame.index}
+            scope.nest(frame.index)
     return scope
 
 

@@ -7,6 +7,7 @@ import typing as t
 from time import perf_counter
 
 from sqlalchemy import event
+from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
 
 from ..clues import FirstFailure
@@ -16,8 +17,10 @@ from ..process import process
 from ..recorder import RawTransaction
 from . import binds
 from . import loans
+from . import strays
 from . import uses
 from .contexts import current_scope
+from .contexts import is_outside
 from .frames import innermost
 
 if t.TYPE_CHECKING:
@@ -70,7 +73,10 @@ def use_again(session: Session) -> None:
     if frame is not None and frame.scope is last and not frame.visited:
         return
     current = current_scope()
-    if current is not None and current[1] is not last:
+    if current is None:
+        if last is not None and not last.closed and is_outside():
+            strays.note_stray(facts, sys._getframe(2))
+    elif current[1] is not last:
         uses.use(*current, session)
 
 
@@ -160,6 +166,7 @@ def _after_transaction_end(session: Session, transaction: SessionTransaction) ->
             return
         if transaction.parent is None:
             uses.part(session, facts)
+            facts.to_delete = {}  # A record must not keep them.
         key = id(transaction)
         now = perf_counter()
         for ended in facts.unsettled(key):
@@ -205,12 +212,13 @@ def _first_failure(facts: SessionFacts, error: BaseException) -> FirstFailure:
         user = earlier(scope, facts.serial)
         mysql = any(begun.bind.mysql for begun in facts.open)
     name = type(error).__name__
-    driver = getattr(error, "orig", None)
+    driver = sql = None
+    # Of another exception, these could be the application's own.
+    if isinstance(error, StatementError):
+        driver, sql = error.orig, error.statement
     if driver is not None:
         name += f" ({type(driver).__module__}.{type(driver).__name__})"
-    return FirstFailure(
-        name, str(getattr(error, "statement", None) or ""), mysql, location, user
-    )
+    return FirstFailure(name, sql or "", mysql, location, user)
 
 
 _LISTENERS: dict[str, t.Callable[..., None]] = {

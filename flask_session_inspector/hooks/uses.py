@@ -104,6 +104,8 @@ def use(frame: Frame, scope: Scope, session: Session) -> RawSession:
     known = used.facts
     if known.registry_key is None:
         history.look_for_proxy(frame, known, session, caller)
+        if known.closings is None:
+            known.watch_closing(session)
     if used.earlier is not None:
         history.tell(scope, used)
     return used
@@ -113,7 +115,7 @@ def meet(frame: Frame, scope: Scope, session: Session) -> RawSession:
     """Enter a session into a record, without saying that it was used."""
     known = facts_of(session)
     used = RawSession(known, frame.index, frame.number, worker())
-    scope.sessions[known.serial] = used
+    scope.add_session(used)
     key_before = known.scope_key
     if known.registry is None:
         frame.recording.name_registry(known, session)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import typing as t
+from operator import length_hint
 from time import perf_counter
 from time import time
 
@@ -46,7 +48,8 @@ class Scope:
     :ivar secrets: The URL variables that are sensitive by name; ``None`` for one
         that is not plain text or a number.
     :ivar told: Whether ``request_recorded`` was sent for it.
-    :ivar limit: How many statements, transactions and checkouts it keeps each.
+    :ivar limit: How many sessions, statements, transactions and checkouts it keeps
+        each.
     :ivar raised: The class name of the exception that its view raised, also of one
         that an error handler answered.
     :ivar nested: The indices of the app contexts that were pushed inside of
@@ -61,6 +64,8 @@ class Scope:
 
     __slots__ = (
         "__weakref__",
+        "_in_context",
+        "_indices",
         "app_name",
         "checkouts",
         "clues",
@@ -73,7 +78,6 @@ class Scope:
         "frames",
         "handed_over",
         "id",
-        "joined",
         "kind",
         "limit",
         "method",
@@ -127,11 +131,14 @@ class Scope:
         self.error: str | None = None
         self.environ: dict[str, t.Any] | None = None
         self.frames: set[object] = set()
-        self.joined: list[object] = []
+        # One step of it cannot be divided between threads, and what is left of it
+        # can be asked for.
+        self._indices = iter(range(1, sys.maxsize))
         self.reused_context = False
         self.streamed = False
         self.streaming = False
         self.sessions: dict[int, RawSession] = {}
+        self._in_context: dict[int, dict[int, RawSession]] = {}
         self.transactions: list[RawTransaction] = []
         self.statements: list[RawStatement] = []
         self.checkouts: list[RawCheckout] = []
@@ -155,16 +162,60 @@ class Scope:
     @property
     def contexts(self) -> int:
         """How many app contexts belong to it."""
-        return 1 + len(self.joined)
+        return sys.maxsize - length_hint(self._indices)
 
     def join(self) -> int:
         """Count one more app context, maybe in another thread.
 
         :return: Its index; the one that the scope began with has the index 0.
         """
-        ticket = object()
-        self.joined.append(ticket)
-        return 1 + self.joined.index(ticket)
+        return next(self._indices)
+
+    def leave(self, index: int) -> None:
+        """Take note that an app context was popped.
+
+        A command can push contexts for ever; of those without a session, nothing
+        is kept.
+        """
+        if self.nested and index not in self._in_context:
+            self.nested.discard(index)
+
+    def nest(self, index: int) -> None:
+        """Take note that an app context was pushed inside of another of it."""
+        if self.nested is None:
+            self.nested = set()
+        self.nested.add(index)
+
+    def go_on_in(self, index: int) -> None:
+        """Take note that its streamed response goes on in an app context."""
+        if self.continued is None:
+            self.continued = set()
+        self.continued.add(index)
+
+    def sessions_in(self, index: int) -> list[RawSession]:
+        """Return the sessions that were seen in an app context."""
+        return list(self._in_context.get(index, {}).values())
+
+    def add_session(self, used: RawSession) -> None:
+        """Keep a session while there is room."""
+        serial = used.facts.serial
+        if self._is_full_for(serial):
+            self.dropped = True
+            return
+        self.sessions[serial] = used
+        self._in_context.setdefault(used.context, {})[serial] = used
+
+    def move_session(self, used: RawSession, index: int) -> None:
+        """Take note that a session is of another app context."""
+        serial = used.facts.serial
+        if used.context != index and serial in self.sessions:
+            self._in_context.get(used.context, {}).pop(serial, None)
+            self._in_context.setdefault(index, {})[serial] = used
+        used.context = index
+
+    def _is_full_for(self, serial: int | None) -> bool:
+        full = len(self.sessions) >= self.limit
+        return full and serial is not None and serial not in self.sessions
 
     def note(self, clue: Clue) -> None:
         """Keep a clue, while there are not too many."""
@@ -179,7 +230,7 @@ class Scope:
         :return: Its index, ``None`` if it was only counted.
         """
         statements = self.statements
-        if len(statements) >= self.limit:
+        if len(statements) >= self.limit or self._is_full_for(statement.serial):
             self.statement_overflow += 1
             self.dropped = True
             return None
@@ -188,10 +239,11 @@ class Scope:
 
     def add_transaction(self, transaction: RawTransaction) -> None:
         """Keep a transaction while there is room."""
-        if len(self.transactions) < self.limit:
-            self.transactions.append(transaction)
-        else:
+        kept = self.transactions
+        if len(kept) >= self.limit or self._is_full_for(transaction.serial):
             self.dropped = True
+        else:
+            kept.append(transaction)
 
     def add_checkout(self, checkout: RawCheckout) -> None:
         """Keep a checkout while there is room."""

@@ -13,7 +13,6 @@ from .traces import RawTransaction
 if t.TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from ..clues import Detachment
     from ..clues import Earlier
     from ..clues import FirstFailure
     from .scope import RecordId
@@ -45,9 +44,9 @@ class SessionFacts:
     :ivar pid: The process that began its transaction.
     :ivar identity_map: The identity map that it had then; closing it makes
         another.
+    :ivar closings: Not empty once it was closed, while that is watched.
     :ivar busy: Who is inside of a statement of it now.
     :ivar failure: The failed flush that nobody rolled back.
-    :ivar detachment: How it lost objects the last time.
     :ivar to_delete: Those that are marked as deleted, as the session keeps them.
     :ivar kept_as: The name under which Flask-SQLAlchemy-Lite keeps it.
     :ivar unknown_registry: A ``scoped_session`` made it that nobody named.
@@ -57,7 +56,7 @@ class SessionFacts:
         "began_outside",
         "busy",
         "class_name",
-        "detachment",
+        "closings",
         "failure",
         "first",
         "identity_map",
@@ -93,12 +92,36 @@ class SessionFacts:
         self.identity_map = weakref.ref(session.identity_map)
         self.busy: Busy | None = None
         self.failure: FirstFailure | None = None
-        self.detachment: Detachment | None = None
+        self.closings: list[bool] | None = None
         self.to_delete: t.Mapping[t.Any, object] = {}
         self.kept_as: str | None = None
         self.unknown_registry = False
         self.open: list[RawTransaction] = []
         self.left_behind: list[RawTransaction] | None = None
+
+    def watch_closing(self, session: Session) -> None:
+        """Learn when it is closed, though nothing is sent for that.
+
+        Closing it makes another identity map, so the one that it had goes first.
+        """
+        closings: list[bool] = []
+        reference = self.reference
+
+        def note(_: object) -> None:
+            if reference() is not None:
+                closings.append(True)
+
+        self.closings = closings
+        self.identity_map = weakref.ref(session.identity_map, note)
+
+    def was_closed(self, session: Session | None) -> bool:
+        """Say whether it was closed since it was watched.
+
+        :param session: The session itself, ``None`` if it is gone.
+        """
+        if session is not None:
+            return self.identity_map() is not session.identity_map
+        return self.closings is None or bool(self.closings)
 
     def leave_behind(self, begun: RawTransaction) -> None:
         """Take note that the record of a transaction ended before it did."""
@@ -158,7 +181,7 @@ class RawSession:
     :ivar carried_over: How many those were.
     :ivar held: The registry still held it after its app context was popped.
     :ivar closed_by_host: It had been closed, though not removed.
-    :ivar collected: Nobody closed it: it was collected in the midst of a transaction.
+    :ivar collected: Nobody closed it: it was left to the garbage collector.
     :ivar made_at_teardown: It was not there when the teardown began.
     :ivar left_in_transaction: A transaction was still open then.
     :ivar left_objects: How many objects were still in it then.

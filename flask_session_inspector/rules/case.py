@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import functools
 import os
 import typing as t
 
@@ -46,6 +47,20 @@ class Case:
         self.pinned = pinned
         self._builder = builder
 
+    @functools.cached_property
+    def _statements(self) -> dict[int | None, list[RawStatement]]:
+        found: dict[int | None, list[RawStatement]] = {}
+        for statement in list(self.scope.statements):
+            found.setdefault(statement.serial, []).append(statement)
+        return found
+
+    @functools.cached_property
+    def _transactions(self) -> dict[int, list[RawTransaction]]:
+        found: dict[int, list[RawTransaction]] = {}
+        for transaction in list(self.scope.transactions):
+            found.setdefault(transaction.serial, []).append(transaction)
+        return found
+
     @property
     def is_request(self) -> bool:
         """Whether the record is a request's."""
@@ -77,17 +92,15 @@ class Case:
 
     def statements(self, serial: int | None) -> list[RawStatement]:
         """Return the kept statements of a session, in their order."""
-        return [each for each in self.scope.statements if each.serial == serial]
+        return self._statements.get(serial, [])
 
     def transactions(self, serial: int) -> list[RawTransaction]:
         """Return the kept transactions of a session, in their order."""
-        return [each for each in self.scope.transactions if each.serial == serial]
+        return self._transactions.get(serial, [])
 
     def served(self, used: RawSession) -> bool:
         """Say whether a session did something here, and was not only there."""
-        return used.used or any(
-            each.serial == used.facts.serial for each in self.scope.statements
-        )
+        return used.used or bool(self.statements(used.facts.serial))
 
     def pins(self, serial: int) -> tuple[str, ...]:
         """Name what keeps a session for the life of the application."""

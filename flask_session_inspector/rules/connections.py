@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
-import itertools
+import math
 import typing as t
 
 from sqlalchemy.pool import NullPool
@@ -88,15 +88,12 @@ def two_connections(case: Case) -> cabc.Iterator[Found]:
     if not case.is_request or len(checkouts) < 2:
         return
     told: set[object] = set()
-    for first, second in itertools.combinations(checkouts, 2):
-        pool = None if first.pool is None else first.pool()
-        if pool is None or second.pool is None or second.pool() is not pool:
+    for pool, of_one_worker in _by_pool_and_worker(checkouts):
+        pair = _two_at_once(of_one_worker)
+        if pair is None or id(pool) in told:
             continue
-        if id(pool) in told or not _at_once(first, second):
-            continue
-        if issubclass(type(pool), NullPool):
-            continue  # It has no limit to wait at.
         told.add(id(pool))
+        first, second = pair
         held = _held(case, first), _held(case, second)
         yield Found(
             "This request held two connections of the pool"
@@ -126,13 +123,47 @@ def _state(pool: Pool) -> dict[str, t.Any]:
     return state
 
 
-def _at_once(first: RawCheckout, second: RawCheckout) -> bool:
-    # Two threads or tasks of one request, each with one of its own, are no danger
-    # to themselves.
-    if first.connection_id == second.connection_id or first.worker != second.worker:
-        return False
-    earlier, later = sorted((first, second), key=lambda each: each.taken)
-    return earlier.returned is None or earlier.returned > later.taken
+def _by_pool_and_worker(
+    checkouts: cabc.Iterable[RawCheckout],
+) -> cabc.Iterable[tuple[Pool, list[RawCheckout]]]:
+    """Put those together that could wait for each other.
+
+    Two threads or tasks of one request, each with one of its own, are no danger to
+    themselves.
+    """
+    groups: dict[tuple[int, int], tuple[Pool, list[RawCheckout]]] = {}
+    for checkout in checkouts:
+        pool = None if checkout.pool is None else checkout.pool()
+        # A NullPool has no limit to wait at.
+        if pool is not None and not issubclass(type(pool), NullPool):
+            group = groups.setdefault((id(pool), checkout.worker), (pool, []))
+            group[1].append(checkout)
+    return groups.values()
+
+
+def _two_at_once(
+    checkouts: cabc.Iterable[RawCheckout],
+) -> tuple[RawCheckout, RawCheckout] | None:
+    """Find two connections that were out at the same time, in one pass."""
+    longest: RawCheckout | None = None
+    for later in sorted(checkouts, key=lambda each: each.taken):
+        if longest is None:
+            longest = later
+            continue
+        # While no two were out at once, all that are still out are of one
+        # connection, so the one that comes back last speaks for the others.
+        if (
+            longest.connection_id != later.connection_id
+            and _back(longest) > later.taken
+        ):
+            return longest, later
+        if _back(later) > _back(longest):
+            longest = later
+    return None
+
+
+def _back(checkout: RawCheckout) -> float:
+    return math.inf if checkout.returned is None else checkout.returned
 
 
 def _held(case: Case, checkout: RawCheckout) -> str:

@@ -65,7 +65,7 @@ def session_outside_registry(case: Case) -> cabc.Iterator[Found]:
         return
     for used in case.sessions:
         facts = used.facts
-        if facts.registry_key is not None or case.pins(facts.serial):
+        if facts.registry_key is not None:
             continue
         number = len(case.statements(facts.serial))
         if not number:

@@ -68,16 +68,23 @@ class Library:
         self._monkeypatch.setitem(sys.modules, name, module)
         return module
 
-    def holders(self) -> dict[str, Holder]:
-        """Audit the application; no place may be told twice."""
+    def told(self) -> list[Holder]:
+        """Audit the application; nothing may be told twice."""
         found = audit.holders(self.app, {})
+        told = [(each.where, each.proxy_id, each.session) for each in found]
+        assert len(told) == len(set(told)), told
+        return found
+
+    def holders(self) -> dict[str, Holder]:
+        """Audit the application, which may hold one thing in each place."""
+        found = self.told()
         wheres = [each.where for each in found]
         assert len(wheres) == len(set(wheres)), wheres
         return {each.where: each for each in found}
 
     def pinned(self) -> list[str]:
         """Return the places that pin :attr:`session`; no other may be pinned."""
-        found = [each for each in self.holders().values() if each.verdict == "pinned"]
+        found = [each for each in self.told() if each.verdict == "pinned"]
         for holder in found:
             assert holder.holds == "Session"
             assert holder.session == self.session.hash_key

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import types
 import typing as t
 
 import flask
@@ -112,7 +114,9 @@ def test_large_modules_are_looked_at_in_part(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     walks: list[walk.Walk] = []
-    monkeypatch.setattr(audit, "Walk", lambda: walks.append(walk.Walk()) or walks[-1])
+    monkeypatch.setattr(
+        audit, "Walk", lambda only: walks.append(walk.Walk(only)) or walks[-1]
+    )
     big = {number: {"number": [number]} for number in range(100_000)}
     nested: dict[str, t.Any] = {}
     for _ in range(1000):
@@ -140,5 +144,105 @@ def test_cycles(library: Library) -> None:
 
 
 def test_names_that_utf8_cannot_hold(library: Library) -> None:
-    library.app.extensions["\udc80"] = {"\udc81": library.session, "x" * 500: 1}
-    assert library.pinned() == [r'app.extensions["\udc80"]["\udc81"]']
+    library.app.extensions["\udc80"] = [library.session]
+    assert library.pinned() == [r'app.extensions["\udc80"][0]']
+
+
+SECRETS = [
+    "postgresql://app:hunter2@db/shop",
+    "sk_live_4eC39HqLyjWDarjtT1",
+    "password",
+    "api_token",
+    "ann@example.com",
+    "1f6a",
+    "\udc80",
+    "x" * 41,
+    "",
+]
+
+
+@pytest.mark.parametrize("key", SECRETS)
+def test_a_key_that_can_be_a_secret_is_not_shown(library: Library, key: str) -> None:
+    library.module("library.a", cache={key: library.session})
+    (where,) = library.pinned()
+    assert re.fullmatch(r"library\.a\.cache\[<str [0-9a-f]{8}>\]", where)
+    again = audit.holders(library.app, {})[-1].where
+    assert again == where
+    library.module("library.a", cache={f"{key}.": library.session})
+    assert library.pinned() != [where]
+
+
+@pytest.mark.parametrize("key", ["eu", "EU-west.1", "session", "read_only", "_x"])
+def test_a_key_that_is_a_name_is_shown(library: Library, key: str) -> None:
+    library.module("library.a", cache={key: library.session})
+    assert library.pinned() == [f'library.a.cache["{key}"]']
+
+
+def test_keys_of_other_types(library: Library) -> None:
+    class Key(str):
+        __str__ = __repr__ = __format__ = asked  # type: ignore[assignment]
+
+    keys = [4711, None, b"secret", Key("secret")]
+    library.module("library.a", cache=dict.fromkeys(keys, library.session))
+    first, second, third, fourth = library.pinned()
+    assert (first, second) == ("library.a.cache[0x1267]", "library.a.cache[None]")
+    assert third == f"library.a.cache[<bytes at {id(keys[2]):#x}>]"
+    assert fourth == f"library.a.cache[<Key at {id(keys[3]):#x}>]"
+
+
+def test_names_of_attributes_and_extensions_are_shown(library: Library) -> None:
+    class Service:
+        def __init__(self, session: t.Any) -> None:
+            self.api_token = session
+
+    library.app.extensions["token-store"] = Service(library.session)
+    library.module("library.a", token_session=library.session)
+    assert library.pinned() == [
+        'app.extensions["token-store"].api_token',
+        "library.a.token_session",
+    ]
+
+
+def test_a_module_without_a_name(library: Library) -> None:
+    nameless = types.ModuleType("nameless")
+    del nameless.__name__
+    strange = types.ModuleType("strange")
+    strange.__name__ = Hostile()  # type: ignore[assignment]
+    library.module("library.a", n=nameless, s=strange, session=library.session)
+    assert library.pinned() == ["library.a.session"]
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_an_extension_that_has_the_name_of_another(
+    library: Library, many: bool
+) -> None:
+    class Mine:
+        def __init__(self, session: t.Any) -> None:
+            self.session = session
+
+    mine = Mine(library.session)
+    library.app.extensions["admin"] = [mine] if many else mine
+    where = 'app.extensions["admin"]' + "[0]" * many + ".session"
+    assert library.pinned() == [where]
+
+
+def test_only_the_places_that_are_asked_for(library: Library) -> None:
+    session = library.session
+    library.app.extensions["x"] = [session]
+    library.app.extensions["xy"] = [session]
+    library.app.add_url_rule("/", "view", lambda: str(session))
+    library.module("library.a", s=session, s2=session, cache={"x": session})
+    library.module("library", a=[session])
+    every = library.pinned()
+    assert len(every) == 7
+    for where in every:
+        found = [each.where for each in audit.holders(library.app, {}, {where})]
+        # A module "library" can have an attribute "a", which is asked for too.
+        assert [each for each in found if each != "library.a[0]"] in ([where], [])
+        assert where in found
+        assert len(found) <= 2
+    library.module("library.a", cache={"y": session})
+    found = [
+        each.where for each in audit.holders(library.app, {}, {'library.a.cache["x"]'})
+    ]
+    assert 'library.a.cache["y"]' in found

@@ -44,7 +44,7 @@ class TestExtensions:
             (Service, ".session"),
             (Slotted, ".session"),
             (lambda s: {"main": s}, '["main"]'),
-            (lambda s: {1: [None, s]}, "[1][1]"),
+            (lambda s: {1: [None, s]}, "[0x1][1]"),
             (lambda s: Service({"main": Slotted(s)}), '.session["main"].session'),
         ],
     )

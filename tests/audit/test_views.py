@@ -84,8 +84,17 @@ class TestSafe:
         assert list(holders) == [
             'app.extensions["sqlalchemy"]',
             'admin view "author"',
+            names('form field "books" > inline model', "author"),
+            names(
+                'form field "books" > form field "title" > Unique validator', "author"
+            ),
+            names('form field "email" > Unique validator', "author"),
             'admin view "book"',
+            names('form field "author" > AJAX loader'),
+            names('form field "title" > Unique validator'),
             'admin view "book2"',
+            names('form field "author" > AJAX loader', "book2"),
+            names('form field "title" > Unique validator', "book2"),
         ]
         assert {each.verdict for each in holders.values()} == {"ok"}
         assert holders['admin view "book"'].holds == held
@@ -96,9 +105,21 @@ class TestSafe:
     ) -> None:
         admin.add_view(ModelView(Book, db.session))
         holders = library.holders()
-        assert list(holders) == ['app.extensions["sqlalchemy"]', 'admin view "book"']
+        validator = names('form field "title" > Unique validator')
+        factory = names('form field "author" > query factory > closure variable "self"')
+        assert list(holders) == [
+            'app.extensions["sqlalchemy"]',
+            'admin view "book"',
+            validator,
+            factory,
+        ]
         holder = holders['admin view "book"']
         assert holder.verdict == ("deprecated" if ADMIN >= (2, 1) else "ok")
+        for where in (validator, factory):
+            assert (holders[where].holds, holders[where].verdict) == (
+                "scoped_session",
+                "ok",
+            )
 
     def test_another_registry_in_a_field_is_told(
         self, library: Library, db: SQLAlchemy, admin: Admin

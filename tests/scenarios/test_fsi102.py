@@ -222,7 +222,7 @@ def test_a_session_by_hand_is_told_by_its_transaction(shop: Shop) -> None:
     assert "registry" not in finding.evidence
     assert line(finding.location).startswith("return str(kept[0].scalars(")
     # Why nobody removed it, and what it still costs.
-    assert codes(shop.newest()) == {CODE, "FSI103", "FSI202"}
+    assert codes(shop.newest()) == {CODE, "FSI103", "FSI108", "FSI202"}
 
 
 def test_each_request_that_leaves_one_tells_so(shop: Shop) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import queue
 import typing as t
 
 import flask
@@ -301,8 +302,32 @@ def test_a_command_and_a_context_by_hand(shop: Shop) -> None:
 
 
 def test_one_that_is_pinned(shop: Shop) -> None:
-    """FSI103 says that, and where."""
+    """FSI103 says where; that nobody closes it is true beside it."""
     session = Session(engine_of(shop))
     serve(shop, lambda: read(session))
-    silent(shop)
-    assert "FSI103" in codes(shop.inspection)
+    assert {CODE, "FSI103"} <= codes(shop.inspection)
+    session.close()
+
+
+@pytest.mark.parametrize("end", [Session.commit, Session.rollback])
+@pytest.mark.parametrize("kept", [True, False])
+def test_one_that_was_ended_and_not_closed(
+    shop: Shop, end: t.Callable[[Session], None], kept: bool
+) -> None:
+    """The end of a transaction is not the end of the session."""
+    engine = engine_of(shop)
+    keep: queue.SimpleQueue[Session] = queue.SimpleQueue()
+
+    def work() -> None:
+        session = Session(engine)
+        read(session)
+        end(session)
+        if kept:
+            keep.put(session)
+
+    serve(shop, work)
+    finding = the(shop.newest(), CODE)
+    assert finding.severity == "warning"
+    assert "was not closed" in finding.message
+    (used,) = shop.newest().sessions
+    assert used.ended == ("open" if kept else "closed")

@@ -390,8 +390,8 @@ def test_the_view_raised(
     assert codes(shop.inspection) == set()
 
 
-def test_a_refusal(shop: Shop) -> None:
-    """The client was told that it did not work."""
+def test_a_refusal_without_an_exception(shop: Shop) -> None:
+    """A status alone says nothing of the session; abort() would."""
 
     def view() -> tuple[str, int]:
         flushed(shop.db.session())
@@ -399,7 +399,7 @@ def test_a_refusal(shop: Shop) -> None:
 
     shop.view(view)
     assert shop.get().status == 422
-    assert codes(shop.inspection) == set()
+    assert codes(shop.inspection) == {CODE}
 
 
 def test_an_exception_that_the_view_handles(shop: Shop) -> None:

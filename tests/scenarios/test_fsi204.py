@@ -108,8 +108,31 @@ def a_session_of_its_own(shop: Shop) -> None:
     serve(shop, work)
 
 
+def caught(shop: Shop) -> None:
+    """Nobody sees it, and the work is lost all the same."""
+
+    def work() -> None:
+        fail(shop.db.session)
+        with contextlib.suppress(PendingRollbackError):
+            read_again(shop.db.session)
+
+    serve(shop, work)
+
+
+def caught_at_the_commit(shop: Shop) -> None:
+    def work() -> None:
+        shop.db.session.add(User(id=1, name="a secret"))
+        with contextlib.suppress(IntegrityError):
+            shop.db.session.scalars(sa.select(User.id)).all()
+        with contextlib.suppress(PendingRollbackError):
+            shop.db.session.commit()
+
+    serve(shop, work)
+
+
 SCENARIOS = [
     a_query,
+    caught,
     a_commit,
     an_error_handler_answers,
     something_else_is_raised,
@@ -306,3 +329,33 @@ def test_the_next_request(shop: Shop) -> None:
     works = [lambda: fail(shop.db.session), lambda: read_again(shop.db.session)]
     serve(shop, lambda: works.pop(0)(), times=2)
     assert codes(shop.inspection) == set()
+
+
+def test_it_is_caught_at_the_commit(shop: Shop) -> None:
+    add_posts(shop)
+    caught_at_the_commit(shop)
+    finding = the(shop.inspection.requests(path="/")[0], CODE)
+    assert line(finding.location) == "shop.db.session.commit()"
+    assert line_of(finding.evidence["failed"]).startswith("shop.db.session.scalars(")
+
+
+def test_an_error_page_that_uses_the_session(shop: Shop) -> None:
+    """Its own exception passes all handlers, and hides the first one."""
+    add_posts(shop)
+
+    def error_page(error: Exception) -> tuple[str, int]:
+        read_again(shop.db.session)
+        return "sorry", 500
+
+    def view() -> str:
+        shop.db.session.add(User(id=1, name="a secret"))
+        shop.db.session.flush()
+        return "done"
+
+    shop.app.register_error_handler(500, error_page)
+    shop.view(view)
+    with pytest.raises(PendingRollbackError):
+        shop.app.test_client().get("/")
+    (record,) = shop.inspection.requests(path="/")
+    finding = the(record, CODE)
+    assert line_of(finding.evidence["failed"]) == "shop.db.session.flush()"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 import pytest
@@ -54,6 +55,17 @@ def a_lazy_load(shop: Shop) -> None:
         shop.db.session.commit()
 
     serve(shop, work)
+
+
+def a_hook_that_catches(shop: Shop) -> None:
+    """What it was to do is not done, and nobody knows."""
+
+    @sa.event.listens_for(shop.db.session, "after_commit")
+    def hook(session: Session) -> None:
+        with contextlib.suppress(InvalidRequestError):
+            session.scalar(sa.select(sa.func.count(User.id)))
+
+    serve(shop, commit_a_user(shop))
 
 
 def an_expired_attribute(shop: Shop) -> None:
@@ -110,6 +122,7 @@ def an_error_handler_answers(shop: Shop) -> None:
 SCENARIOS = [
     a_statement,
     a_lazy_load,
+    a_hook_that_catches,
     an_expired_attribute,
     a_signal_of_flask_sqlalchemy,
     a_session_of_its_own,

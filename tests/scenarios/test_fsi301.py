@@ -285,6 +285,43 @@ def test_two_tasks_of_one_async_session(make_app: MakeApp, tmp_path: t.Any) -> N
     assert "SELECT {number}" in line(finding.location)
 
 
+@pytest.mark.parametrize(
+    "use", [lambda s: s.add(User(name="x")), Session.commit, Session.rollback]
+)
+def test_a_thread_that_sends_no_sql(shop: Shop, use: t.Any) -> None:
+    engine = engine_of(shop)
+
+    def work() -> None:
+        with Session(engine) as session:
+            session.execute(sa.text("SELECT 1"))
+            in_thread(lambda: use(session))
+
+    serve(shop, work)
+    assert CODE in codes(shop.inspection)
+
+
+def test_tasks_that_both_need_the_first_connection(make_app: MakeApp) -> None:
+    """SQLAlchemy 2.1 refuses it; nothing is sent for the second one."""
+    pytest.importorskip("aiosqlite")
+    app = make_app()
+    SessionInspector(app)
+
+    @app.get("/")
+    async def view() -> str:
+        engine = create_async_engine("sqlite+aiosqlite://")
+        async with AsyncSession(engine) as session:
+
+            async def ask(number: int) -> None:
+                await session.execute(sa.text(f"SELECT {number}"))
+
+            await asyncio.gather(ask(2), ask(3), return_exceptions=True)
+        await engine.dispose()
+        return "done"
+
+    finding = the(send(app), CODE)
+    assert finding.evidence["at the same moment"] is True
+
+
 def test_greenlets() -> None:
     """In a program of its own, since gevent patches the whole process."""
     pytest.importorskip("gevent")
