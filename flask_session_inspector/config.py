@@ -50,8 +50,8 @@ class Config:
         is installed. Default: ``app.debug``.
     :param store: The URL of the store of finished records.
     :param max_requests: How many records the store retains, as a ring.
-    :param max_statements: How many statements, transactions and checkouts are
-        kept in one record; further statements are counted only.
+    :param max_statements: How many statements, transactions, sessions and
+        checkouts are kept in one record; further statements are counted only.
     :param access: Called without arguments in the context of a request for the
         inspector's pages and API; says whether it is allowed. ``None``: allowed
         while ``app.debug``, and from ``DEBUG_TB_HOSTS`` where that is set.

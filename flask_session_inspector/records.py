@@ -217,8 +217,8 @@ class RequestRecord(msgspec.Struct, frozen=True):
         without a session.
     :param findings: The faults found in this record.
     :param statement_count: All statements, those not kept included.
-    :param truncated: Whether there were more statements, transactions or
-        checkouts than ``SESSION_INSPECTOR_MAX_STATEMENTS`` keeps.
+    :param truncated: Whether there were more statements, transactions, sessions
+        or checkouts than ``SESSION_INSPECTOR_MAX_STATEMENTS`` keeps.
     """
 
     id: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import importlib.metadata
 import logging
 import queue
 import typing as t
@@ -103,7 +104,9 @@ def test_a_signal_once_for_a_record_that_goes_on(shop: Shop) -> None:
 
     assert [each.id for each in seen] == [record.id]
     assert tuple(found) == record.findings
-    assert [each.code for each in found] == ["FSI303"]
+    # Before, the stream keeps the context of the view, and so its session.
+    changed = importlib.metadata.version("flask") >= "3.1.2"
+    assert [each.code for each in found] == (["FSI303"] if changed else [])
 
 
 def test_a_signal_for_each_finding(forgetful: Shop) -> None:

@@ -136,9 +136,11 @@ def nested_context(case: Case) -> cabc.Iterator[Found]:
     for sessions in _by_registry(case):
         inner = [used for used in sessions if _is_nested(case, used, sessions)]
         # Beside it there may be threads, with a copy of the request's context each.
-        outer = [used for used in sessions if _is_own(case, used)] or inner[:1]
+        outer = [used for used in sessions if _is_own(case, used)]
+        # A command may push one context after another for its jobs.
+        outer = outer or (inner[:1] if case.is_request else [])
         sessions = [used for used in sessions if used in outer or used in inner]
-        if not inner or len({used.context for used in sessions}) < 2:
+        if not (inner and outer) or len({used.context for used in sessions}) < 2:
             continue
         first = outer[0]
         second = next(used for used in inner if used.context != first.context)

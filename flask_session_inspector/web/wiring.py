@@ -48,7 +48,8 @@ def wirings(
     """
 
     def add_page(app: flask.Flask) -> None:
-        admins = list(app.extensions.get("admin", ()))
+        found = app.extensions.get("admin", ())
+        admins = list(found) if isinstance(found, (list, tuple)) else []
         if admin is not None and admin not in admins:
             admins.append(admin)
         if admins:

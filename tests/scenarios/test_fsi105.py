@@ -478,3 +478,17 @@ def test_a_context_in_each_of_two_threads_at_once(shop: Shop) -> None:
 
     serve(shop, work)
     silent(shop)
+
+
+def test_a_command_with_a_context_for_each_job(shop: Shop) -> None:
+    """Flask pushes one around it, which nobody uses."""
+
+    @shop.app.cli.command("worker")
+    def worker() -> None:
+        for _ in range(3):
+            with shop.app.app_context():
+                shop.db.session.scalars(sa.select(User)).all()
+
+    result = shop.app.test_cli_runner().invoke(args=["worker"])
+    assert result.exit_code == 0, result.output
+    assert codes(shop.inspection) == set()
