@@ -122,9 +122,8 @@ def _note_crossing(
     serial = used.facts.serial
     if _is_noted(scope, CrossThread, serial):
         return
-    owner, owner_location = scope.thread, used.first_use
-    if used.context:  # A thread of the request had it first.
-        owner = name_of_other(used.worker)
+    # A thread of the request may have had it first.
+    owner, owner_location = used.thread or scope.thread, used.first_use
     recording = scope.recording()
     if busy is not None and recording is not None:
         _, thread, running = busy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import typing as t
 
 from sqlalchemy.orm import Session
@@ -101,6 +102,8 @@ def use(frame: Frame, scope: Scope, session: Session) -> RawSession:
     used.used = True
     used.first_use = location
     used.task = task()
+    if frame.index:
+        used.thread = threading.current_thread().name
     known = used.facts
     if known.registry_key is None:
         history.look_for_proxy(frame, known, session, caller)

@@ -171,6 +171,7 @@ class RawSession:
     :ivar app_context: The number of the app context that it was used in.
     :ivar worker: The thread or greenlet that used it first here.
     :ivar task: Stands for the asyncio task that did, if one did.
+    :ivar thread: The name of its thread, where that may not be the record's.
     :ivar used: Whether it did anything, or was only there.
     :ivar earlier: The record that used it before this one.
     :ivar reached: How it came here from that one: the registry had it under a
@@ -213,6 +214,7 @@ class RawSession:
         "pending",
         "reached",
         "task",
+        "thread",
         "thrown_changed",
         "thrown_deleted",
         "thrown_new",
@@ -234,6 +236,7 @@ class RawSession:
         self.first_use: RawLocation | None = None
         self.task: object = None
         self.used = False
+        self.thread = ""
         self.earlier: Earlier | None = None
         self.reached: t.Literal["", "recycled", "coarse", "lent"] = ""
         self.inherited: t.Mapping[int, Inherited] = _NOTHING
