@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 PORT ?= 5000
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= --numprocesses auto
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 help:
 	@echo 'make demo   serve the demo shop at 127.0.0.1:$(PORT) (PORT=... to change)'
-	@echo 'make test   run all tests (PYTEST_ARGS=... for arguments of pytest)'
+	@echo 'make test   run all tests (PYTEST_ARGS=... to change how)'
 	@echo 'make test-flask-admin-2.2.0  run the tests of the audit with that version'
 	@echo 'make upstream  run the tests of Flask-Admin and Flask-SQLAlchemy with an inspector'
 	@echo 'make lint   check style, formatting and types'

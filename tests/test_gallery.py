@@ -29,6 +29,7 @@ from demo_app.scenarios.book import Taster
 from demo_app.scenarios.catalogue import SCENARIOS
 from flask_session_inspector import Finding
 from flask_session_inspector import Inspection
+from flask_session_inspector import SessionInspector
 from flask_session_inspector.rules import RULES
 
 # A test that shows a fault, or its absence, needs a system on which it can happen.
@@ -57,6 +58,8 @@ def app(tmp_path: pathlib.Path, code: str) -> cabc.Iterator[Flask]:
     yield app
     with app.app_context():
         db.engine.dispose()
+    # It is strict for the whole process, as long as it is attached.
+    SessionInspector().detach(app)
 
 
 @pytest.fixture
