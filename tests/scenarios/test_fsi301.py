@@ -302,6 +302,8 @@ def test_a_thread_that_sends_no_sql(shop: Shop, use: t.Any) -> None:
 
 def test_tasks_that_both_need_the_first_connection(make_app: MakeApp) -> None:
     """SQLAlchemy 2.1 refuses it; nothing is sent for the second one."""
+    if sa.__version__ < "2.1":
+        pytest.skip("Earlier releases let it happen, and break the session for good.")
     pytest.importorskip("aiosqlite")
     app = make_app()
     SessionInspector(app)
