@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import hashlib
 import hmac
 import itertools
@@ -200,9 +201,10 @@ class Inspection:
         scope = self._current_scope(self.recording)
         return None if scope is None else self._builder.build(scope)
 
-    def findings(self) -> list[Finding]:
+    def findings(self, holders: cabc.Sequence[Holder] | None = None) -> list[Finding]:
         """Return the findings of all retained records and of the audit.
 
+        :param holders: What :meth:`audit` answered, where it was just asked.
         :return: Newest first. What the audit finds has no ``request_id``.
         """
         self._settle(self.recording)
@@ -212,7 +214,8 @@ class Inspection:
             for finding in record.findings
         ]
         if PINNED not in self.config.ignore_findings:
-            found += self.recording.suspects.findings(self.audit())
+            asked = self.audit() if holders is None else holders
+            found += self.recording.suspects.findings(asked)
         return sorted(found, key=lambda finding: finding.at, reverse=True)
 
     def audit(self) -> list[Holder]:

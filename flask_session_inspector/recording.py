@@ -269,8 +269,11 @@ class Recording:
             self._find_registries()
         return self._registries
 
-    def registry_of(self, session: Session) -> KnownRegistry | None:
-        """Return the known registry that holds a session in the current scope."""
+    def registry_of(self, session: Session) -> tuple[KnownRegistry, object] | None:
+        """Find the known registry that holds a session in the current scope.
+
+        :return: It, and the key under which it does.
+        """
         for registry in self.registries():
             if not registry.holds(session):
                 continue  # Its scopefunc has no part in this.
@@ -279,7 +282,7 @@ class Recording:
             except Exception:
                 continue
             if registry.session(key) is session:
-                return registry
+                return registry, key
         return None
 
     def look_into_modules(self, proxy: object = None) -> None:
@@ -316,9 +319,10 @@ class Recording:
 
     def name_registry(self, facts: SessionFacts, session: Session) -> None:
         """Find the proxy that holds a session in the current scope."""
-        registry = self.registry_of(session)
-        if registry is not None:
-            registry.name_session(facts, registry.key())
+        found = self.registry_of(session)
+        if found is not None:
+            registry, key = found
+            registry.name_session(facts, key)
 
     def locate_raise(self, traceback: types.TracebackType | None) -> RawLocation | None:
         """Find the application's innermost line that an exception passed."""

@@ -11,6 +11,7 @@ import typing as t
 
 import msgspec
 
+from .phrases import counted
 from .records import RequestRecord
 from .records import SessionRecord
 
@@ -62,11 +63,6 @@ def users_of_sessions(
             for session in record.sessions:
                 users.setdefault(session.serial, []).append(record)
     return users
-
-
-def counted(number: int, noun: str) -> str:
-    """Put a number and a noun together: ``"1 request"``, ``"1,204 requests"``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _sessions(

@@ -28,7 +28,6 @@ from . import objects
 from . import uses
 
 if t.TYPE_CHECKING:
-    from ..clues import Clue
     from ..locations import RawLocation
     from ..recorder import Scope
     from ..recording import Recording
@@ -51,7 +50,7 @@ def note_raised(recording: Recording, scope: Scope, error: BaseException) -> Non
         lost = getattr(each, "code", None) == _CONNECTION_LOST
         if lost and isinstance(each, PendingRollbackError):
             location = recording.locate_raise(each.__traceback__)
-            _note(scope, _poisoned(each, location))
+            scope.note(_poisoned(each, location))
 
 
 def note_unhandled(recording: Recording, scope: Scope, error: BaseException) -> None:
@@ -60,26 +59,19 @@ def note_unhandled(recording: Recording, scope: Scope, error: BaseException) -> 
     for each in _chain(error):
         location = recording.locate_raise(each.__traceback__)
         if isinstance(each, DetachedInstanceError):
-            _note(scope, _detached(each, location))
+            scope.note(_detached(each, location))
         elif isinstance(each, InvalidRequestError):
             match = _ATTACHED.search(_text(each))
             if match is not None:
                 name = match["name"].rpartition(".")[2]
                 owner, other = int(match["owner"]), int(match["other"])
                 facts = uses.facts_by_serial(owner)
-                _note(scope, AlreadyAttached(name, owner, other, location, facts))
+                scope.note(AlreadyAttached(name, owner, other, location, facts))
 
 
 def _text(error: BaseException) -> str:
     # Its str() may be the application's own, and do anything.
     return next((each for each in error.args if type(each) is str), "")
-
-
-def _note(scope: Scope, clue: Clue) -> None:
-    # One exception comes by more than once: when it is raised, when nobody
-    # handles it, and at the teardown.
-    if clue not in (scope.clues or ()):
-        scope.note(clue)
 
 
 def _chain(

@@ -68,9 +68,9 @@ def compare(
         used.inherited = _inherited(before, theirs, session, used.earlier)
         if theirs is not None:
             theirs.inherited = {}  # A retained record needs it no more.
-    registry = frame.recording.registry_of(session)
-    if registry is not None:
-        key = registry.key()
+    found = frame.recording.registry_of(session)
+    if found is not None:
+        _, key = found
         if not _is_own(key, context):
             used.reached = "coarse"
         elif key_before != key_text(key) and not used.earlier.same_thread:
@@ -144,9 +144,7 @@ def note_outlived(
     name = state.class_.__name__
     relationship = lazily_loaded(context)
     clue = Outlived(used.facts.serial, name, relationship, location, inherited[1])
-    # A loop over many of them is one fault.
-    if clue not in (scope.clues or ()):
-        scope.note(clue)
+    scope.note(clue)
 
 
 def look_for_proxy(

@@ -23,10 +23,6 @@ from . import uses
 from .contexts import current_scope
 from .workers import name
 
-if t.TYPE_CHECKING:
-    from ..clues import Clue
-    from ..recorder import Scope
-
 _METHOD = "_raise_for_prerequisite_state"
 _wrapped: dict[str, t.Callable[..., t.Any]] = {}
 
@@ -66,9 +62,9 @@ def _note(transaction: SessionTransaction, state: str, caller: types.FrameType) 
     frame, scope = current
     location = frame.recording.locate(caller)
     if state == "DEACTIVE" and getattr(transaction, "_rollback_exception", None):
-        _add(scope, Poisoned(facts.serial, facts.failure, False, location))
+        scope.note(Poisoned(facts.serial, facts.failure, False, location))
     elif state in ("COMMITTED", "PREPARED"):
-        _add(scope, CommitHookSql(state.lower(), facts.serial, location))
+        scope.note(CommitHookSql(state.lower(), facts.serial, location))
     elif state == "PROVISIONING_CONNECTION":
         # Another task, or thread, is just about to get a connection.
         used = scope.sessions.get(facts.serial)
@@ -76,10 +72,4 @@ def _note(transaction: SessionTransaction, state: str, caller: types.FrameType) 
         thread = threading.current_thread().name
         owner = f"another task of {thread}"
         clue = CrossThread(facts.serial, owner, name(), first_use, location, True, None)
-        _add(scope, clue)
-
-
-def _add(scope: Scope, clue: Clue) -> None:
-    # A loop that tries again and again is one fault.
-    if clue not in (scope.clues or ()):
         scope.note(clue)

@@ -218,10 +218,14 @@ class Scope:
         return full and serial is not None and serial not in self.sessions
 
     def note(self, clue: Clue) -> None:
-        """Keep a clue, while there are not too many."""
+        """Keep a clue, once and while there are not too many.
+
+        A loop over many objects is one fault, and one exception comes by when it is
+        raised, when nobody handles it, and at the teardown.
+        """
         if self.clues is None:
             self.clues = []
-        if len(self.clues) < MOST_CLUES:
+        if len(self.clues) < MOST_CLUES and clue not in self.clues:
             self.clues.append(clue)
 
     def add_statement(self, statement: RawStatement) -> int | None:

@@ -32,6 +32,7 @@ class Case:
     :param builder: Masks what leaves the process.
     :param idle_ms: The threshold of FSI203.
     :param pinned: Where the audit found sessions, by serial.
+    :ivar sessions: The sessions of the record.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Case:
         pinned: cabc.Mapping[int, cabc.Sequence[str]],
     ) -> None:
         self.scope = scope
+        self.sessions = list(scope.sessions.values())
         self.idle_ms = idle_ms
         self.pinned = pinned
         self._builder = builder
@@ -76,11 +78,6 @@ class Case:
     def is_over(self) -> bool:
         """Whether nothing of it is to come, such as the rest of a stream."""
         return self.scope.closed and not self.scope.streaming
-
-    @property
-    def sessions(self) -> cabc.Collection[RawSession]:
-        """The sessions of the record."""
-        return list(self.scope.sessions.values())
 
     def clues(self, kind: type[C]) -> list[C]:
         """Return the clues of one kind."""
@@ -119,7 +116,7 @@ class Case:
 
     def sql(self, statement: RawStatement) -> str:
         """Return a statement as it may be shown."""
-        return self._builder.shown_sql(statement.sql, statement.bind.mysql)
+        return self.shown(statement.sql, mysql=statement.bind.mysql)
 
     def shown(self, sql: str, *, mysql: bool) -> str:
         """Return SQL as it may be shown."""
@@ -162,15 +159,3 @@ def place(location: RawLocation | None, *, short: bool = False) -> str:
     if short:
         file = os.path.basename(file)
     return f"{file}:{line} in {function}"
-
-
-def counted(number: int, noun: str) -> str:
-    """Put a number and a noun together: ``"1 row"``, ``"1,204 rows"``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def listed(parts: cabc.Sequence[str]) -> str:
-    """Put words in a row: ``"a, b and c"``."""
-    if len(parts) < 2:
-        return "".join(parts)
-    return f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -6,12 +6,12 @@ import collections.abc as cabc
 import typing as t
 
 from ..clues import Earlier
+from ..phrases import counted
+from ..phrases import joined
 from ..recorder import RawSession
 from .case import Case
 from .case import at
-from .case import counted
 from .case import label
-from .case import listed
 from .case import place
 from .catalogue import Found
 from .catalogue import rule
@@ -152,7 +152,7 @@ def nested_context(case: Case) -> cabc.Iterator[Found]:
             labels.append(f"{len(sessions) - len(shown)} more")
         yield Found(
             f"This {case.noun} used {counted(len(sessions), 'session')} of"
-            f" {first.facts.registry_name}, {listed(labels)}, because an app context"
+            f" {first.facts.registry_name}, {joined(labels)}, because an app context"
             " was pushed inside of another.",
             {
                 label(used.facts.serial): {

@@ -6,12 +6,12 @@ import collections.abc as cabc
 import typing as t
 
 from ..clues import AlreadyAttached
+from ..phrases import counted
+from ..phrases import joined
 from ..recorder import SessionFacts
 from .case import Case
 from .case import at
-from .case import counted
 from .case import label
-from .case import listed
 from .case import place
 from .catalogue import Found
 from .catalogue import rule
@@ -160,7 +160,7 @@ def _origin(case: Case, serial: int, facts: SessionFacts | None) -> dict[str, t.
         told["first use"] = place(user.location)
     pins = case.pins(serial)
     if pins:
-        told["held by"] = listed(pins)
+        told["held by"] = joined(pins)
     if user is not None:
         told["used before by"] = case.name(user)
     return told

@@ -10,11 +10,11 @@ from ..clues import CrossThread
 from ..clues import Earlier
 from ..clues import ForkedUse
 from ..clues import LateUse
+from ..phrases import joined
 from ..recorder import RawSession
 from .case import Case
 from .case import at
 from .case import label
-from .case import listed
 from .case import place
 from .catalogue import Found
 from .catalogue import rule
@@ -207,7 +207,7 @@ def context_abandoned(case: Case) -> cabc.Iterator[Found]:
         )
         location = None if first is None else first.first_use
         yield Found(
-            f"The app context of {what}, which used {listed(serials)}, was still pushed"
+            f"The app context of {what}, which used {joined(serials)}, was still pushed"
             f" when {clue.thread} began to serve {case.name(clue.next_request)}.",
             {
                 "thread": clue.thread,

@@ -7,13 +7,13 @@ import math
 import re
 import typing as t
 
+from ..phrases import counted
+from ..phrases import joined
 from ..recorder import RawSession
 from ..recorder import RawStatement
 from ..recorder import RawTransaction
 from .case import Case
-from .case import counted
 from .case import label
-from .case import listed
 from .case import place
 from .catalogue import Found
 from .catalogue import rule
@@ -57,7 +57,7 @@ def discarded_writes(case: Case) -> cabc.Iterator[Found]:
             f"{counted(number, 'row')} of {table}" for table, number in rows.items()
         ]
         parts += [
-            f"{counted(sum(classes.values()), f'{kind} object')} ({listed([*classes])})"
+            f"{counted(sum(classes.values()), f'{kind} object')} ({joined([*classes])})"
             for kind, classes in thrown.items()
         ]
         location = _last_write(case, used) or used.first_use
@@ -71,7 +71,7 @@ def discarded_writes(case: Case) -> cabc.Iterator[Found]:
             evidence["discarded"] = "after this record had ended"
         yield Found(
             f"{label(serial)} was closed without a commit, which discarded"
-            f" {listed(parts)}.",
+            f" {joined(parts)}.",
             evidence,
             serial,
             location,

@@ -137,6 +137,7 @@ def export_document(inspection: Inspection) -> dict[str, object]:
 
     :return: A mapping that :func:`msgspec.json.encode` takes.
     """
+    holders = inspection.audit()
     return {
         "version": _version(),
         "app": inspection.app_name,
@@ -144,8 +145,8 @@ def export_document(inspection: Inspection) -> dict[str, object]:
         "process": inspection.process(),
         "counters": inspection.counters,
         "verdicts": inspection.verdicts(),
-        "findings": inspection.findings(),
-        "audit": inspection.audit(),
+        "findings": inspection.findings(holders),
+        "audit": holders,
         "requests": _all_records(inspection),
     }
 

@@ -31,7 +31,7 @@ def shop(make_shop: MakeShop) -> Shop:
 
 def holding(shop: Shop, monkeypatch: pytest.MonkeyPatch, *holders: Holder) -> None:
     monkeypatch.setattr(shop.inspection, "audit", lambda: list(holders))
-    monkeypatch.setattr(shop.inspection, "findings", list)
+    monkeypatch.setattr(shop.inspection, "findings", lambda holders: [])
 
 
 def kept_alive(

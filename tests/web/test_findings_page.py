@@ -63,7 +63,7 @@ def with_findings(
     )
     inspection = shop.inspection
     requests, request = inspection.requests, inspection.request
-    monkeypatch.setattr(inspection, "findings", lambda: list(own))
+    monkeypatch.setattr(inspection, "findings", lambda holders: list(own))
     monkeypatch.setattr(
         inspection,
         "requests",
@@ -398,7 +398,7 @@ class TestEvidence:
                 evidence["request"] = other.id
             finding = handmade.finding(evidence=evidence)
             with monkeypatch.context() as patch:
-                patch.setattr(shop.inspection, "findings", lambda: [finding])
+                patch.setattr(shop.inspection, "findings", lambda holders: [finding])
                 return page(shop.app.test_client())
 
         return show

@@ -8,10 +8,10 @@ import handmade
 import pytest
 
 from flask_session_inspector import judge
+from flask_session_inspector.phrases import listed
 from flask_session_inspector.records import Location
 from flask_session_inspector.web.pages import headlines
 from flask_session_inspector.web.pages.finding_cards import finding_card
-from flask_session_inspector.web.pages.formats import listed
 from flask_session_inspector.web.pages.formats import milliseconds
 from flask_session_inspector.web.pages.formats import moment
 from flask_session_inspector.web.pages.formats import place

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import collections.abc as cabc
 
+from ...phrases import counted
+from ...phrases import listed
 from ...records import Holder
 from ...records import RequestRecord
 from ...records import SessionRecord
-from ...verdicts import counted
-from ..pages.formats import listed
 from ..pages.formats import shorten
 from ..pages.wording import Tone
 from ..pages.wording import heading

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...phrases import counted
+from ...phrases import listed
 from ...records import RequestRecord
-from ...verdicts import counted
-from ..pages.formats import listed
 from ..pages.formats import milliseconds
 from ..pages.wording import Tone
 from ..pages.wording import ended_glyph

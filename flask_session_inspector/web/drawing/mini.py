@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...phrases import counted
 from ...records import RequestRecord
-from ...verdicts import counted
 from ..pages.formats import milliseconds
 from ..pages.wording import numbered_statements
 from ..pages.wording import transaction_glyph

@@ -5,9 +5,9 @@ from __future__ import annotations
 import collections.abc as cabc
 from dataclasses import dataclass
 
+from ...phrases import listed
 from ...records import Holder
 from ...records import RequestRecord
-from ..pages.formats import listed
 from ..pages.formats import shorten
 
 TOP, HEIGHT = 6, 54

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ...phrases import counted
 from ...records import ConnectionCheckout
 from ...records import RequestRecord
 from ...records import SessionRecord
 from ...records import TransactionRecord
-from ...verdicts import counted
 from ..pages.formats import milliseconds
 from ..pages.formats import one_line
 from ..pages.formats import place

@@ -5,9 +5,9 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
+from ...phrases import counted
 from ...records import RequestRecord
 from ...records import SessionRecord
-from ...verdicts import counted
 from ..pages.formats import milliseconds
 from ..pages.wording import Glyph
 from ..pages.wording import ended_glyph

@@ -85,7 +85,7 @@ def audit_page(inspection: Inspection, session: str) -> AuditPage:
     holders = inspection.audit()
     rows = sorted(holders, key=lambda each: _ORDER[each.verdict])
     return AuditPage(
-        shell(inspection, "audit", inspection.findings(), holders),
+        shell(inspection, "audit", inspection.findings(holders), holders),
         tuple(_row(each) for each in rows),
         asked,
         problem,

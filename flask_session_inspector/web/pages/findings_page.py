@@ -5,15 +5,16 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
+from ...phrases import counted
+from ...phrases import joined
+from ...phrases import listed
 from ...records import Finding
-from ...verdicts import counted
 from ..grouping import FindingGroup
 from ..grouping import group_findings
 from .finding_cards import FindingCard
 from .finding_cards import finding_card
 from .finding_cards import safe_link
 from .formats import Moment
-from .formats import listed
 from .formats import moment
 from .links import RecordNames
 from .shell import Shell
@@ -72,8 +73,8 @@ class FindingsPage:
 
 def findings_page(inspection: Inspection) -> FindingsPage:
     """Read the findings of all retained records and of the audit."""
-    findings = inspection.findings()
     holders = inspection.audit()
+    findings = inspection.findings(holders)
     names = RecordNames(inspection)
     retained = inspection.counters.retained
     groups = group_findings(findings)
@@ -85,7 +86,7 @@ def findings_page(inspection: Inspection) -> FindingsPage:
         tuple(_group_card(each, names) for each in groups),
         f"{counted(retained, 'retained record')} and"
         f" {counted(len(holders), 'holder')} of a session",
-        f"{listed(sorted(codes), len(codes))} {verb} not reported, because"
+        f"{joined(sorted(codes))} {verb} not reported, because"
         " SESSION_INSPECTOR_IGNORE_FINDINGS says so."
         if codes
         else "",

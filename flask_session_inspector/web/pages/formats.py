@@ -64,15 +64,6 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def listed(names: list[str], most: int = 3) -> str:
-    """Join names as in a sentence: ``"A, B and 2 more"``."""
-    if len(names) > most:
-        return f"{', '.join(names[:most])} and {len(names) - most:,} more"
-    if len(names) > 1:
-        return f"{', '.join(names[:-1])} and {names[-1]}"
-    return "".join(names)
-
-
 @dataclass(frozen=True)
 class Place:
     """A line of source code.

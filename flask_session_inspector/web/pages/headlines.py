@@ -5,14 +5,14 @@ from __future__ import annotations
 import collections.abc as cabc
 from dataclasses import dataclass
 
+from ...phrases import counted
+from ...phrases import listed
 from ...records import Finding
 from ...records import Holder
 from ...records import RequestRecord
 from ...verdicts import Verdict
-from ...verdicts import counted
 from ..grouping import group_findings
 from ..grouping import most_severe
-from .formats import listed
 from .wording import Tone
 from .wording import lost_rows
 from .wording import severity

@@ -115,7 +115,7 @@ def list_page(
     holders = inspection.audit()
     verdicts = judge(everything)
     pinned = [each for each in holders if each.verdict == "pinned"]
-    findings = inspection.findings()
+    findings = inspection.findings(holders)
     return ListPage(
         shell(inspection, "requests", findings, holders),
         overall(verdicts, everything, findings, pinned),

@@ -13,8 +13,8 @@ from jinja2 import PackageLoader
 from jinja2 import StrictUndefined
 from werkzeug.routing import BuildError
 
+from ...phrases import counted
 from ...records import RequestRecord
-from ...verdicts import counted
 from ..drawing.flow import Step
 from ..drawing.flow import flow
 from ..drawing.timeline import Timeline

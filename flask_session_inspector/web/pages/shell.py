@@ -6,10 +6,10 @@ import collections.abc as cabc
 import typing as t
 from dataclasses import dataclass
 
+from ...phrases import counted
 from ...records import Counters
 from ...records import Finding
 from ...records import Holder
-from ...verdicts import counted
 from .wording import Tone
 from .wording import worst_tone
 

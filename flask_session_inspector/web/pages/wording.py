@@ -5,12 +5,12 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
+from ...phrases import counted
 from ...records import Finding
 from ...records import RequestRecord
 from ...records import SessionRecord
 from ...records import StatementRecord
 from ...records import TransactionRecord
-from ...verdicts import counted
 
 Tone = t.Literal["", "ok", "warn", "bad"]
 
