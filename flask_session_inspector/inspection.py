@@ -112,6 +112,15 @@ class Inspection:
         return cursor_of(self._store)
 
     @property
+    def oldest_place(self) -> int:
+        """The place of the oldest record that is retained."""
+        return self._store.oldest()
+
+    def place(self, record_id: str) -> int:
+        """Return the place of a record, 0 if it is not retained."""
+        return self._store.place(record_id) or 0
+
+    @property
     def counters(self) -> Counters:
         """What became of the records so far."""
         self._settle(self.recording)

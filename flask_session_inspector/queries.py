@@ -9,6 +9,7 @@ from .records import RequestRecord
 from .stores import Store
 
 MOST = 10_000
+ANY = "any"
 
 _STATUS = re.compile(r"[1-5](?:[0-9]{2}|xx)", re.IGNORECASE)
 _SESSION = re.compile(r"[Ss]?([0-9]{1,18})")
@@ -20,7 +21,7 @@ _RECORD_ID = re.compile(r"[0-9a-f]{8}-[0-9]{1,18}")
 class RecordFilter:
     """What a record must be like.
 
-    :param finding: A code, such as ``"FSI101"``.
+    :param finding: A code, such as ``"FSI101"``, or ``"any"``.
     :param path: What the path contains.
     :param status: An HTTP status such as ``404``, or a class such as ``"5xx"``.
     :param session: The serial of a session such as ``12``, or its label.
@@ -38,8 +39,10 @@ class RecordFilter:
         self._path = path
         self._status = None if status is None else str(status).lower()
         self._serial: int | None = None
-        if finding is not None and not _is(_CODE, finding):
-            raise ValueError(f"finding must be a code such as FSI101, not {finding!r}.")
+        if finding is not None and finding != ANY and not _is(_CODE, finding):
+            raise ValueError(
+                f"finding must be a code such as FSI101, or any, not {finding!r}."
+            )
         if path is not None and not isinstance(path, str):
             raise ValueError(f"path must be text, not {path!r}.")
         if self._status is not None and not _STATUS.fullmatch(self._status):
@@ -65,6 +68,7 @@ class RecordFilter:
             )
             and (
                 self._finding is None
+                or (self._finding == ANY and bool(record.findings))
                 or any(finding.code == self._finding for finding in record.findings)
             )
         )

@@ -1,92 +1,515 @@
-/* Completes the toolbar's panel after the teardown, and leads through a timeline by arrow keys. */
+/* Keeps a page, or the toolbar's panel, in step with the server, and leads through a timeline.
 
-const GIVE_UP_AFTER_MS = 10_000;
-const FIRST_WAIT_MS = 80;
-const LONGEST_WAIT_MS = 1_500;
+   What is open asks for itself again and again. The answer is HTML that the server escaped; it is
+   parsed apart from the document, and what differs is changed in place, so that scroll position,
+   focus, selection and open details stay. */
 
-const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const FIRST_MS = 150;
+const QUICK_MS = 700;
+const SLOWER = [[60_000, 2_000], [300_000, 6_000]]; // Quiet for so long: ask every so often.
+const RETRY_MS = [1_000, 2_000, 4_000, 8_000, 15_000];
+const TIMEOUT_MS = 10_000;
+const ENDING_MS = 10_000; // For so long a panel waits for the end of its request.
+const MOST_ROWS = 1_000;
+const MOST_STRANGERS = 40;
 
-/** Ask until the record is there; a 404 says that the request has not ended yet. */
-async function fetchFragment(url) {
-  const end = performance.now() + GIVE_UP_AFTER_MS;
-  let problem = "The request has not ended yet.";
-  for (let pause = FIRST_WAIT_MS; ; pause = Math.min(pause * 1.7, LONGEST_WAIT_MS)) {
-    const left = end - performance.now();
-    if (left <= 0) throw new Error(problem);
-    try {
-      const response = await fetch(url, {
-        credentials: "same-origin",
-        cache: "no-store",
-        headers: { "X-Requested-With": "XMLHttpRequest" },
-        signal: AbortSignal.timeout(Math.max(left, 1)),
-      });
-      if (response.ok) return await response.text();
-      if (response.status === 403) throw new DOMException(await response.text(), "NotAllowedError");
-      problem = response.status === 404
-        ? "The request has not ended yet, or its record is no longer kept."
-        : `The server answered ${response.status}.`;
-    } catch (error) {
-      if (error.name === "NotAllowedError") throw error;
-      problem = "The server could not be reached.";
+class Gone extends Error {}
+
+/* ---- Changing what differs ---- */
+
+function parse(html, selector) {
+  const found = new DOMParser().parseFromString(html, "text/html").querySelector(selector);
+  if (!found) throw new Error(text("strange"));
+  return found;
+}
+
+/** Make an element like another one that was just parsed, which is used up. */
+function morph(old, fresh) {
+  if ("fsiKeep" in old.dataset || old.isEqualNode(fresh)) return;
+  if ("fsiHold" in old.dataset && isInUse(old)) {
+    held.set(old, fresh);
+    return;
+  }
+  held.delete(old);
+  for (const { name } of [...old.attributes]) {
+    if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name);
+  }
+  for (const { name, value } of fresh.attributes) {
+    if (name !== "open" && old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+  if (!("fsiRows" in old.dataset)) morphChildren(old, fresh);
+}
+
+function morphChildren(old, fresh) {
+  const named = new Map();
+  for (const child of old.children) if (child.id) named.set(child.id, child);
+  let next = old.firstChild;
+  for (const wanted of [...fresh.childNodes]) {
+    const match = wanted.id ? named.get(wanted.id) : isLike(next, wanted) ? next : null;
+    if (!match) {
+      old.insertBefore(document.adoptNode(wanted), next);
+      continue;
     }
-    await wait(Math.min(pause, Math.max(end - performance.now(), 0)));
+    if (match === next) next = next.nextSibling;
+    else old.insertBefore(match, next);
+    if (match.nodeType === Node.ELEMENT_NODE) morph(match, wanted);
+    else if (match.data !== wanted.data) match.data = wanted.data;
+  }
+  while (next) {
+    const leaving = next;
+    next = next.nextSibling;
+    leaving.remove();
   }
 }
 
-function putInPlace(panel, html) {
-  const part = new DOMParser().parseFromString(html, "text/html").querySelector("[data-fsi-part]");
-  if (!part) throw new Error("The server answered with something else.");
-  const body = panel.querySelector("[data-fsi-body]");
-  const hadFocus = body.contains(document.activeElement);
-  const opened = [...body.querySelectorAll("tr:has(details[open])")].map((row) => row.id);
-  body.replaceChildren(document.adoptNode(part));
-  for (const id of opened) {
-    const details = body.querySelector(`#${CSS.escape(id)} details`);
-    if (details) details.open = true;
-  }
-  if (hadFocus) {
-    body.tabIndex = -1;
-    body.focus({ preventScroll: true });
-  }
-  const subtitle = document.querySelector("#flDebugSessionsPanel small");
-  if (subtitle) subtitle.textContent = part.dataset.fsiSubtitle;
+function isLike(node, wanted) {
+  return node && node.nodeName === wanted.nodeName && !node.id;
 }
 
-async function complete(panel) {
-  const status = panel.querySelector("[data-fsi-status]");
-  const failure = panel.querySelector("[data-fsi-failure]");
-  failure.hidden = true;
+/** What must not move while somebody points at it: the new state waits here. */
+const held = new Map();
+
+function isInUse(element) {
+  return element.matches(":hover") || element.contains(document.activeElement);
+}
+
+function settle() {
+  for (const [old, fresh] of held) if (!isInUse(old)) morph(old, fresh);
+}
+
+/** A text that the server wrote, in its language. */
+function text(name) {
+  return document.querySelector("[data-fsi-texts]")?.dataset[name] ?? name;
+}
+
+function fill(root, name, text) {
+  for (const each of root.querySelectorAll(`[data-fsi-fill=${name}]`)) each.textContent = text;
+}
+
+/* ---- Asking again and again ---- */
+
+/** Calls `ask` when it is time to: soon, later where nothing happens, never in a hidden tab. */
+class Poll {
+  #ask;
+  #onTrouble;
+  #timer = 0;
+  #failures = 0;
+  #busy = false;
+  #stopped = false;
+  #isWanted;
+  #quietSince = performance.now();
+
+  /**
+   * @param ask Returns whether there was something new; throws where it failed.
+   * @param onTrouble Gets what is wrong and the seconds until the next try, or null again.
+   * @param isWanted Says whether anybody looks.
+   */
+  constructor(ask, onTrouble, isWanted = () => true) {
+    this.#ask = ask;
+    this.#onTrouble = onTrouble;
+    this.#isWanted = () => !document.hidden && isWanted();
+    document.addEventListener("visibilitychange", () => this.wake());
+    addEventListener("pageshow", () => this.wake());
+    for (const name of ["pointerdown", "keydown", "scroll"]) {
+      addEventListener(name, () => this.#stir(), { passive: true });
+    }
+    this.#wait(FIRST_MS);
+  }
+
+  /** Ask at once. */
+  wake() {
+    this.#quietSince = performance.now();
+    if (!this.#busy && !this.#stopped) this.#run();
+  }
+
+  stop() {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  #stir() {
+    const wasQuick = this.#pause() === QUICK_MS;
+    this.#quietSince = performance.now();
+    if (!wasQuick && !this.#failures) this.wake();
+  }
+
+  #pause() {
+    const quiet = performance.now() - this.#quietSince;
+    return SLOWER.findLast(([after]) => quiet >= after)?.[1] ?? QUICK_MS;
+  }
+
+  #wait(ms) {
+    clearTimeout(this.#timer);
+    if (!this.#stopped && this.#isWanted()) this.#timer = setTimeout(() => this.#run(), ms);
+  }
+
+  async #run() {
+    clearTimeout(this.#timer);
+    if (!this.#isWanted()) return;
+    this.#busy = true;
+    try {
+      const isNew = await this.#ask();
+      if (isNew) this.#quietSince = performance.now();
+      if (this.#failures) this.#onTrouble(null);
+      this.#failures = 0;
+      this.#wait(this.#pause());
+    } catch (error) {
+      if (error instanceof Gone) this.stop();
+      else this.#countDown(error, RETRY_MS[Math.min(this.#failures++, RETRY_MS.length - 1)]);
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  #countDown(error, ms) {
+    this.#onTrouble(error, Math.round(ms / 1000));
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(
+      () => (ms > 1000 ? this.#countDown(error, ms - 1000) : this.#run()),
+      Math.min(ms, 1000),
+    );
+  }
+}
+
+/** Ask for what a part of the page has become; null where it is the same. */
+async function askFor(part, url) {
+  let response;
   try {
-    putInPlace(panel, await fetchFragment(panel.dataset.fsiFragment));
-    status.textContent = "The record is complete.";
-  } catch (error) {
-    failure.querySelector("[data-fsi-message]").textContent =
-      `This is the record as it was when the page was made. ${error.message}`;
-    failure.hidden = false;
-    status.textContent = "The record could not be completed.";
+    response = await fetch(url, {
+      credentials: "same-origin",
+      cache: "no-store",
+      headers: {
+        "If-None-Match": `"${part.dataset.fsiEtag}"`,
+        "X-Requested-With": "XMLHttpRequest",
+      },
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+  } catch {
+    throw new Error(text("unreachable"));
+  }
+  if (response.status === 304) return null;
+  if (response.status === 404) throw new Gone();
+  const type = response.headers.get("Content-Type") ?? "";
+  if (!response.ok) {
+    const says = type.startsWith("text/plain") ? await response.text() : "";
+    throw new Error(says || `${text("answered")} ${response.status}.`);
+  }
+  return parse(await response.text(), `[data-fsi-etag]`);
+}
+
+/* ---- The page ---- */
+
+class LivePage {
+  #page;
+  #root;
+  #said;
+  #latest = null;
+  #arrived = new Map();
+  #strangers = 0;
+  #findings;
+  #poll;
+
+  constructor(page, root) {
+    this.#page = page;
+    this.#root = root;
+    this.#said = page.querySelector("[data-fsi-said]");
+    this.#findings = Number(root.querySelector("[data-fsi-news]")?.dataset.fsiCount ?? 0);
+    this.#setState("live");
+    this.#updated();
+    page.addEventListener("click", (event) => this.#click(event));
+    addEventListener("scroll", () => this.#show(), { passive: true });
+    this.#poll = new Poll(() => this.#ask(), (error, seconds) => this.#trouble(error, seconds));
+  }
+
+  get #isPaused() {
+    return this.#page.dataset.fsiState === "paused";
+  }
+
+  get #rows() {
+    return this.#root.querySelector("[data-fsi-rows]");
+  }
+
+  async #ask() {
+    const url = new URL(this.#root.dataset.fsiUrl, location.href);
+    url.searchParams.set("since", this.#root.dataset.fsiSince);
+    let fresh;
+    try {
+      fresh = await askFor(this.#root, url);
+    } catch (error) {
+      if (error instanceof Gone) this.#setState("gone");
+      throw error;
+    }
+    if (fresh) this.#take(fresh);
+    settle();
+    return Boolean(fresh);
+  }
+
+  #take(fresh) {
+    const known = this.#root.dataset;
+    if (fresh.dataset.fsiEpoch !== known.fsiEpoch) {
+      // Another worker has records of its own; after a restart there is no other one.
+      if (fresh.querySelector("[data-fsi-several]") && this.#strangers++ < MOST_STRANGERS) return;
+      this.#arrived.clear();
+      this.#rows?.replaceChildren();
+    }
+    this.#strangers = 0;
+    for (const name of ["fsiSince", "fsiEpoch", "fsiEtag", "fsiOldest"]) known[name] = fresh.dataset[name];
+    const rows = fresh.querySelector("[data-fsi-rows]");
+    // The newest come first, and are put in place last.
+    for (const row of [...(rows?.rows ?? [])].reverse()) {
+      const before = this.#arrived.get(row.id);
+      if (before && !("fsiUpdate" in before.dataset)) delete row.dataset.fsiUpdate;
+      this.#arrived.delete(row.id);
+      this.#arrived.set(row.id, row);
+    }
+    for (const id of [...this.#arrived.keys()].slice(0, -MOST_ROWS)) this.#arrived.delete(id);
+    this.#latest = fresh;
+    this.#announce(fresh);
+    this.#show();
+  }
+
+  /** Show what has arrived, unless that is paused. */
+  #show() {
+    const fresh = this.#latest;
+    if (fresh && !this.#isPaused) {
+      this.#latest = null;
+      morph(this.#root, fresh); // But for the rows, which are put in place one by one.
+      chooseAgain();
+      this.#updated();
+    }
+    if (!this.#isPaused && (this.#arrived.size || fresh)) this.#putRows();
+    const waiting = [...this.#arrived.values()].filter((row) => !("fsiUpdate" in row.dataset)).length;
+    fill(this.#page, "waiting", waiting.toLocaleString());
+    const button = this.#page.querySelector("[data-fsi-held]");
+    if (button) {
+      button.hidden = this.#isPaused || !waiting;
+      fill(button, "held", waiting.toLocaleString());
+    }
+  }
+
+  /** Update the rows; put new ones at the top, unless that would move what is being read. */
+  #putRows(isAskedFor = false) {
+    const rows = this.#rows;
+    if (!rows) return;
+    const isTopInView = rows.getBoundingClientRect().top >= 0;
+    const focused = rows.contains(document.activeElement) ? document.activeElement : null;
+    const before = focused?.getBoundingClientRect().top;
+    for (const [id, row] of this.#arrived) {
+      const known = document.getElementById(id);
+      if (known) morph(known, row);
+      else if ("fsiUpdate" in row.dataset) this.#arrived.delete(id);
+      else if (isTopInView || isAskedFor) {
+        row.classList.add("is-new");
+        rows.prepend(document.adoptNode(row));
+      } else continue;
+      this.#arrived.delete(id);
+    }
+    const oldest = Number(this.#root.dataset.fsiOldest);
+    for (const row of [...rows.rows].reverse()) {
+      if (Number(row.dataset.fsiPlace) < oldest || rows.rows.length > MOST_ROWS) row.remove();
+    }
+    if (focused?.isConnected) scrollBy({ top: focused.getBoundingClientRect().top - before, behavior: "instant" });
+    fill(this.#page, "shown", rows.rows.length.toLocaleString());
+    const older = this.#page.querySelector("[data-fsi-older]");
+    const last = rows.rows[rows.rows.length - 1];
+    if (older && last) {
+      const url = new URL(older.href);
+      url.searchParams.set("before", last.id.replace("fsi-r-", ""));
+      older.href = url;
+    }
+  }
+
+  /** Tell those who do not see the page of a finding, not of every request. */
+  #announce(fresh) {
+    const news = fresh.querySelector("[data-fsi-news]");
+    if (!news || !this.#said) return;
+    const count = Number(news.dataset.fsiCount);
+    if (count > this.#findings) this.#said.textContent = news.dataset.fsiNews;
+    this.#findings = count;
+  }
+
+  #setState(state) {
+    this.#page.dataset.fsiState = state;
+  }
+
+  #updated() {
+    fill(this.#page, "updated", new Date().toLocaleTimeString());
+  }
+
+  #trouble(error, seconds) {
+    if (this.#isPaused) return;
+    if (!error) {
+      this.#setState("live");
+      this.#updated();
+      return;
+    }
+    if (this.#page.dataset.fsiState !== "away") {
+      this.#setState("away");
+      if (this.#said) this.#said.textContent = text("away");
+    }
+    fill(this.#page, "seconds", seconds);
+    fill(this.#page, "problem", error.message);
+  }
+
+  #click(event) {
+    if (event.target.closest("[data-fsi-pause]")) {
+      this.#setState(this.#isPaused ? "live" : "paused");
+      this.#show();
+      if (!this.#isPaused) this.#poll.wake();
+    } else if (event.target.closest("[data-fsi-retry]")) {
+      this.#poll.wake();
+    } else if (event.target.closest("[data-fsi-show]")) {
+      this.#putRows(true);
+      this.#show();
+      this.#rows.querySelector("a")?.focus({ preventScroll: true });
+      this.#rows.closest("table").scrollIntoView({ block: "start", behavior: "instant" });
+    }
   }
 }
 
-for (const panel of document.querySelectorAll("[data-fsi-fragment]")) {
-  panel.querySelector("[data-fsi-retry]").addEventListener("click", () => complete(panel));
-  complete(panel);
+/* ---- The panel of the toolbar ---- */
+
+class LivePanel {
+  #panel;
+  #part;
+  #status;
+  #failure;
+  #isComplete = false;
+  #isVisible = false;
+  #made = performance.now();
+  #fetched = new Set();
+
+  constructor(panel) {
+    this.#panel = panel;
+    panel.dataset.fsiState = "live";
+    this.#part = panel.querySelector("[data-fsi-etag]");
+    this.#status = panel.querySelector("[data-fsi-status]");
+    this.#failure = panel.querySelector("[data-fsi-failure]");
+    const poll = new Poll(
+      () => this.#ask(),
+      (error) => this.#trouble(error),
+      () => !this.#isComplete || this.#isVisible,
+    );
+    panel.querySelector("[data-fsi-retry]").addEventListener("click", () => {
+      this.#made = performance.now();
+      poll.wake();
+    });
+    new IntersectionObserver((entries) => {
+      this.#isVisible = entries.at(-1).isIntersecting;
+      if (this.#isVisible) poll.wake();
+    }).observe(panel);
+    new PerformanceObserver((list) => this.#noteFetched(list.getEntries())).observe({
+      type: "resource",
+      buffered: true,
+    });
+  }
+
+  async #ask() {
+    const url = new URL(this.#panel.dataset.fsiUrl, location.href);
+    const [navigation] = performance.getEntriesByType("navigation");
+    url.searchParams.set("redirects", navigation?.redirectCount ?? 0);
+    let fresh;
+    try {
+      fresh = await askFor(this.#part, url);
+    } catch (error) {
+      if (!(error instanceof Gone) || this.#isComplete) throw error;
+      // The response came before the end of its request.
+      if (performance.now() - this.#made < ENDING_MS) return false;
+      throw new Error(text("running"));
+    }
+    if (!this.#isComplete) this.#status.textContent = text("complete");
+    this.#isComplete = true;
+    if (!fresh) return false;
+    morph(this.#part, fresh);
+    chooseAgain();
+    this.#markFetched();
+    const subtitle = document.querySelector("#flDebugSessionsPanel small");
+    if (subtitle) subtitle.textContent = fresh.dataset.fsiSubtitle;
+    return true;
+  }
+
+  #trouble(error) {
+    this.#failure.hidden = !error;
+    if (!error) return;
+    fill(this.#failure, "problem", error.message);
+    this.#status.textContent = this.#failure.textContent;
+  }
+
+  /** What a script of the page asked for; the browser knows, the server cannot tell. */
+  #noteFetched(entries) {
+    for (const entry of entries) {
+      if (!["fetch", "xmlhttprequest", "beacon"].includes(entry.initiatorType)) continue;
+      this.#fetched.add(decodeURI(new URL(entry.name).pathname));
+    }
+    this.#markFetched();
+  }
+
+  #markFetched() {
+    for (const kind of this.#part.querySelectorAll("[data-fsi-path]")) {
+      if (this.#fetched.has(kind.dataset.fsiPath)) kind.textContent = "AJAX";
+    }
+  }
 }
 
-/** Mark the statement that the address, or the focus, is at. */
+/* ---- The timeline ---- */
+
+const MARK = ".fsi-timeline a[href^='#']";
+
+/** The id of the statement's row, empty if none is chosen. */
+let chosen = "";
+
+/** Show the statement of a mark: in the table, across all lanes, and below the drawing. */
 function choose(mark) {
-  for (const old of document.querySelectorAll(".fsi-timeline a[aria-current]")) {
-    old.removeAttribute("aria-current");
-  }
-  for (const old of document.querySelectorAll(".fsi-table tr.is-chosen")) {
-    old.classList.remove("is-chosen");
-  }
+  chosen = mark ? mark.getAttribute("href").slice(1) : "";
+  for (const old of document.querySelectorAll(`${MARK}[aria-current]`)) old.removeAttribute("aria-current");
+  for (const old of document.querySelectorAll(".fsi-table tr.is-chosen")) old.classList.remove("is-chosen");
+  for (const old of document.querySelectorAll("[data-fsi-chosen]")) old.replaceChildren();
+  for (const old of document.querySelectorAll("[data-fsi-line]")) old.setAttribute("visibility", "hidden");
   if (!mark) return;
   mark.setAttribute("aria-current", "true");
-  document.getElementById(mark.getAttribute("href").slice(1))?.classList.add("is-chosen");
+  const section = mark.closest("section");
+  const shape = mark.querySelector(".g-st");
+  const line = section.querySelector("[data-fsi-line]");
+  const x = Number(shape.getAttribute("x")) + Number(shape.getAttribute("width")) / 2;
+  line.setAttribute("x1", x);
+  line.setAttribute("x2", x);
+  line.setAttribute("visibility", "visible");
+  const row = document.getElementById(chosen);
+  if (!row) return;
+  row.classList.add("is-chosen");
+  section.querySelector("[data-fsi-chosen]").replaceChildren(...describe(row));
+}
+
+/** Repeat what the table says of a statement. */
+function describe(row) {
+  const sql = element("pre", row.querySelector("pre, .fsi-sql code").textContent);
+  sql.tabIndex = 0;
+  const facts = element("dl");
+  facts.className = "fsi-meta";
+  for (const cell of row.querySelectorAll("td[data-label]")) {
+    if (!cell.textContent.trim()) continue;
+    const value = element("dd");
+    value.append(...[...cell.childNodes].map((node) => node.cloneNode(true)));
+    const pair = element("div");
+    pair.append(element("dt", cell.dataset.label), value);
+    facts.append(pair);
+  }
+  return [sql, facts];
+}
+
+function element(name, content = "") {
+  const made = document.createElement(name);
+  made.textContent = content;
+  return made;
+}
+
+/** Choose once more what was chosen before the page changed. */
+function chooseAgain() {
+  if (chosen) choose(document.querySelector(`.fsi-timeline a[href="#${CSS.escape(chosen)}"]`));
 }
 
 document.addEventListener("keydown", (event) => {
-  const mark = event.target.closest?.(".fsi-timeline a[href^='#']");
+  const mark = event.target.closest?.(MARK);
   if (!mark || event.ctrlKey || event.altKey || event.metaKey) return;
   if (event.key === "Escape") {
     choose(null);
@@ -104,10 +527,48 @@ document.addEventListener("keydown", (event) => {
   choose(marks[next]);
 });
 
+/* Without this script the mark leads to the statement's row; with it, the statement comes to the mark. */
 document.addEventListener("click", (event) => {
-  const mark = event.target.closest?.(".fsi-timeline a[href^='#']");
+  const mark = event.target.closest?.(MARK);
   if (!mark) return;
+  event.preventDefault();
+  mark.focus();
   choose(mark);
-  const details = document.getElementById(mark.getAttribute("href").slice(1))?.querySelector("details");
-  if (details) details.open = true;
 });
+
+/* ---- What belongs together, and what lies on top ---- */
+
+function light(target) {
+  const label = target.closest?.("[data-fsi-session]")?.dataset.fsiSession;
+  for (const lit of document.querySelectorAll(".fsi .is-lit")) lit.classList.remove("is-lit");
+  if (!label) return;
+  for (const each of document.querySelectorAll(`[data-fsi-session="${CSS.escape(label)}"]`)) {
+    (each.closest("tr, .fsi-stop") ?? each).classList.add("is-lit");
+  }
+}
+
+function closePopups(except) {
+  for (const popup of document.querySelectorAll("[data-fsi-popup][open]")) {
+    if (!except || !popup.contains(except)) popup.open = false;
+  }
+}
+
+function start() {
+  const page = document.querySelector(".fsi-page");
+  const root = page?.querySelector("#fsi-live[data-fsi-url]");
+  if (root) new LivePage(page, root);
+  for (const panel of document.querySelectorAll(".fsi-panel[data-fsi-url]")) new LivePanel(panel);
+  if (!page) return;
+  page.addEventListener("pointerover", (event) => light(event.target));
+  page.addEventListener("focusin", (event) => light(event.target));
+  document.addEventListener("click", (event) => closePopups(event.target));
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    const popup = document.activeElement?.closest?.("[data-fsi-popup][open]");
+    closePopups(null);
+    popup?.querySelector("summary").focus();
+  });
+}
+
+// The page and the panel may each bring this script, from one address: it runs once.
+start();

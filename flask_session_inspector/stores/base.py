@@ -45,6 +45,9 @@ class Store(t.Protocol):
     def latest(self) -> int:
         """Return the newest place; it also grows when records are cleared."""
 
+    def oldest(self) -> int:
+        """Return the place of the oldest record; the next one if there is none."""
+
     def place(self, record_id: str) -> int | None:
         """Return the place of a record, ``None`` if it is not retained."""
 

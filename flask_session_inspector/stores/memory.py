@@ -78,6 +78,11 @@ class MemoryStore:
     def latest(self) -> int:
         return self._latest
 
+    def oldest(self) -> int:
+        with self._lock:
+            first = next(iter(self._entries.values()), None)
+            return self._latest + 1 if first is None else first.place
+
     def place(self, record_id: str) -> int | None:
         entry = self._entries.get(record_id)
         return None if entry is None else entry.place

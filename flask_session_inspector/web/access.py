@@ -99,13 +99,14 @@ def _is_text(value: object) -> bool:
     return isinstance(value, (str, bytes))
 
 
-def forgery(inspection: Inspection) -> str | None:
+def forgery(inspection: Inspection, token: str) -> str | None:
     """Check that a request that changes something comes from our own pages.
 
-    Another site cannot send the header with the token, nor read the token. The
-    origin is compared as well, in case the token became known.
+    Another site cannot read the token. The origin is compared as well, in case the
+    token became known.
 
     :param inspection: The inspection that is to be changed.
+    :param token: What came with the request, in the header or in a form.
     :return: ``None`` if it may go on, else one sentence that says what is amiss.
     """
     if request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
@@ -120,12 +121,11 @@ def forgery(inspection: Inspection) -> str | None:
                 f" of this host ({header} differs from Host)."
             )
         break
-    token = request.headers.get(TOKEN_HEADER, "")
     # compare_digest refuses text beyond ASCII, but takes any bytes.
     if not hmac.compare_digest(_encoded(token), _encoded(inspection.token)):
         return (
-            f"This action needs the current token in the header {TOKEN_HEADER};"
-            " reload the page to get it."
+            "This action needs the current token, in a form or in the header"
+            f" {TOKEN_HEADER}; reload the page to get it."
         )
     return None
 

@@ -15,6 +15,7 @@ from flask import request
 
 from ..process import process
 from ..queries import MOST as MAX_LIMIT
+from .access import TOKEN_HEADER
 from .access import forgery
 from .serials import serial_of
 
@@ -169,7 +170,7 @@ def _all_records(inspection: Inspection) -> list[RequestRecord]:
 
 def _changed(change: t.Literal["clear", "pause", "resume"]) -> Response:
     inspection = inspection_of_app()
-    forged = forgery(inspection)
+    forged = forgery(inspection, request.headers.get(TOKEN_HEADER, ""))
     if forged is not None:
         return problem(403, forged)
     getattr(inspection, change)()

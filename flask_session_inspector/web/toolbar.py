@@ -17,6 +17,7 @@ from flask_debugtoolbar.panels import DebugPanel
 from ..guard import guard
 from .access import denial
 from .pages import panels
+from .rendering import render
 
 if t.TYPE_CHECKING:
     from werkzeug import Request
@@ -97,9 +98,10 @@ class SessionsPanel(DebugPanel):
 
     def _content(self) -> str:
         view = self._view
-        return panels.render(
+        return render(
             "panel.html",
             panel=view,
+            etag="",
             sentence=self._sentence,
             style_url=_static("inspector.css"),
             script_url=_static("inspector.js"),

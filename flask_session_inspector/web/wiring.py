@@ -53,7 +53,7 @@ def wirings(
         if admin is not None and admin not in admins:
             admins.append(admin)
         if admins:
-            from .admin import ensure_page  # Flask-Admin is there
+            from .automatic_page import ensure_page  # Flask-Admin is there
 
             for each in admins:
                 try:

@@ -166,14 +166,20 @@ class TestScope:
 
     def test_a_watched_registry_is_known_by_its_name(self) -> None:
         watched = handmade.holder('watched registry "reporting"', proxy_id=0xBEEF)
+        drawn = draw(handmade.record(1), holders=[watched])
+        assert [bar.name for bar in drawn.proxies] == ["reporting"]
+        assert "held by" not in drawn.proxies[0].text
+
+    def test_a_proxy_that_was_not_used_is_only_named(self) -> None:
+        watched = handmade.holder('watched registry "reporting"', proxy_id=0xBEEF)
         drawn = draw(handmade.record(1, handmade.session(1)), holders=[watched])
-        assert [bar.name for bar in drawn.proxies] == ["db.session", "reporting"]
-        assert "held by" not in drawn.proxies[1].text
+        assert [bar.name for bar in drawn.proxies] == ["db.session"]
+        assert "reporting was not used" in drawn.proxies[0].facts
 
     def test_a_held_proxy_of_unknown_name(self) -> None:
         held = handmade.holder('admin view "user"', proxy_id=0xBEEF)
-        drawn = draw(handmade.record(1, handmade.session(1)), holders=[held])
-        assert drawn.proxies[1].name == "scoped_session"
+        drawn = draw(handmade.record(1), holders=[held])
+        assert drawn.proxies[0].name == "scoped_session"
 
     def test_several_proxies_stand_side_by_side(self) -> None:
         other = {"registry": "reporting", "proxy_id": 0xBEEF}
@@ -231,13 +237,13 @@ class TestScope:
             handmade.record(1, handmade.session(1)),
             pinned(2),
             pinned(3),
-            handmade.record(4),
+            handmade.record(4),  # Without a session, so it is not drawn.
         )
         stops = [
             ([tile.record_id for tile in stop.tiles], [v.label for v in stop.vessels])
             for stop in drawn.stops
         ]
-        assert stops == [(["r4"], []), (["r3", "r2"], ["S1001"]), (["r1"], ["S1"])]
+        assert stops == [(["r3", "r2"], ["S1001"]), (["r1"], ["S1"])]
 
     def test_long_paths_are_cut_and_kept_in_the_title(self) -> None:
         path = "/" + "x" * 300

@@ -352,7 +352,7 @@ class TestOtherPages:
         assert '<option value="FSI101" selected>FSI101 session-shared' in html
         html = page(client, f"{LIST}?finding=FSI999")
         assert "<option selected>FSI999</option>" in html
-        assert "No record matches" in html
+        assert "No request matches" in html
         html = page(client, f"{LIST}?finding={HOSTILE}", 400)
         assert HOSTILE not in html
         assert "finding must be a code" in html

@@ -19,6 +19,7 @@ from flask_session_inspector import Finding
 from flask_session_inspector.toolbar import SessionsPanel
 from flask_session_inspector.web.fragments import panel as serve_fragment
 from flask_session_inspector.web.pages import panels
+from flask_session_inspector.web.rendering import render
 
 if t.TYPE_CHECKING:
     from conftest import Shop
@@ -85,7 +86,7 @@ class TestInTheResponse:
         shop = with_toolbar(make_shop)
         client = shop.app.test_client()
         html = client.get("/").text
-        (url,) = Markup(content(html)).attributes("div", "data-fsi-fragment")
+        (url,) = Markup(content(html)).attributes("div", "data-fsi-url")
         assert url == f"/_session_inspector/panel/{shop.newest().id}"
         response = client.get(url)
         assert response.status_code == 200
@@ -149,7 +150,7 @@ class TestInTheResponse:
             html = client.get("/use").text
             assert subtitle(html).endswith(", shared")
             assert "served 2 requests" in content(html)
-            (url,) = Markup(content(html)).attributes("div", "data-fsi-fragment")
+            (url,) = Markup(content(html)).attributes("div", "data-fsi-url")
             assert "not closed" in client.get(url).text
 
     def test_link_to_the_admin(self, make_shop: MakeShop) -> None:
@@ -171,7 +172,7 @@ class TestInTheResponse:
         shop = with_toolbar(make_shop)
         client = shop.app.test_client()
         html = client.get("/").text
-        (url,) = Markup(content(html)).attributes("div", "data-fsi-fragment")
+        (url,) = Markup(content(html)).attributes("div", "data-fsi-url")
         client.get(url)
         assert len(shop.inspection.requests()) == 1
 
@@ -190,7 +191,7 @@ class TestNotRecorded:
         html = with_toolbar(make_shop, **config).app.test_client().get("/").text
         assert words in content(html)
         assert subtitle(html) == "not recorded"
-        assert "data-fsi-fragment" not in content(html)
+        assert "data-fsi-url" not in content(html)
 
     def test_paused(self, make_shop: MakeShop) -> None:
         shop = with_toolbar(make_shop)
@@ -330,7 +331,7 @@ class TestFindings:
         )
         with shop.app.test_request_context():
             view = panels.panel_view(shop.inspection, record, pending=False)
-            markup = Markup(panels.render("_panel.html", panel=view))
+            markup = Markup(render("_panel.html", panel=view, etag=""))
         assert markup.elements[0][1]["data-fsi-subtitle"] == "2 findings"
         for text in (
             "FSI101 session-shared, and 1 more finding.",
@@ -385,7 +386,7 @@ class TestHostileData:
         )
         with shop.app.test_request_context():
             view = panels.panel_view(shop.inspection, record, pending=pending)
-            html = panels.render("_panel.html", panel=view)
+            html = render("_panel.html", panel=view, etag="")
         assert HOSTILE not in html
         assert "&lt;script&gt;" in html
         markup = Markup(html)
@@ -405,7 +406,7 @@ class TestHostileData:
             view = panels.panel_view(shop.inspection, record, pending=False)
         assert len(view.statements) == 50
         assert view.more == 70
-        html = panels.render("_panel.html", panel=view)
+        html = render("_panel.html", panel=view, etag="")
         assert "70 more" in html
         assert "37 more sessions are not drawn" in html
 
@@ -418,7 +419,7 @@ class TestHostileData:
         )
         with shop.app.test_request_context():
             view = panels.panel_view(shop.inspection, record, pending=False)
-        markup = Markup(panels.render("_panel.html", panel=view))
+        markup = Markup(render("_panel.html", panel=view, etag=""))
         ids = {each.get("id") for _, each in markup.elements}
         targets = [
             href for href in markup.attributes("a", "href") if href.startswith("#")

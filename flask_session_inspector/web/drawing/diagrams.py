@@ -50,12 +50,16 @@ def scope(
 ) -> Scope | None:
     """Lay out the diagram of the last requests, ``None`` if there are none.
 
-    :param records: Newest first; other kinds of records are passed over.
+    :param records: Newest first. Only requests are drawn, and where any used a
+        session, only those that did.
     :param users: How many requests each session served, by serial, where more
         are known than are drawn.
     :param holders: What the audit found.
     """
-    requests = [each for each in records if each.kind == "request"][:MOST_REQUESTS]
+    requests = [each for each in records if each.kind == "request"]
+    # Redirects and the like would push out what the diagram is about.
+    using = [each for each in requests if each.sessions]
+    requests = (using or requests)[:MOST_REQUESTS]
     requests.reverse()
     return _Layout(requests, users or {}, holders).finish() if requests else None
 

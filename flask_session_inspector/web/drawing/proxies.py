@@ -126,7 +126,9 @@ def lay_out_proxies(
         return (_no_proxy(requests, holders, left, right),), []
     # The one that most requests used comes first; sorting keeps their order else.
     order = sorted(names, key=lambda each: -len(columns[each]))
-    shown, rest = order[:MOST_BARS], len(order[MOST_BARS:])
+    used = [each for each in order if columns[each]] or order
+    shown, rest = used[:MOST_BARS], len(used[MOST_BARS:])
+    unused = [names[each] for each in order if each not in used]
     bypass = _BYPASS_ROOM if find_bypass(holders) else 0
     # One bar has room for both; several leave a place beside them.
     total = right - left - (bypass if len(shown) > 1 else 0)
@@ -144,6 +146,7 @@ def lay_out_proxies(
                 (x, round(width, 1)),
                 room,
                 rest if last else 0,
+                unused if place == 0 else (),
             )
         )
         using = columns[proxy_id]
@@ -181,6 +184,7 @@ def _bar(
     box: tuple[float, float],
     room: float,
     rest: int,
+    unused: cabc.Sequence[str],
 ) -> ProxyBar:
     name = names[proxy_id]
     changed = list(names.values()).count(name) > 1 and name != "scoped_session"
@@ -191,6 +195,9 @@ def _bar(
     if held_by:
         text += f", held by {held_by}"
     facts = f"scoped_session {proxy_id:#x}"
+    if unused:
+        verb = "was" if len(unused) == 1 else "were"
+        facts += f"; {listed(unused, 2)} {verb} not used"
     if rest:
         text = f"and {rest:,} more beside it, {text}"
     most = int((room - 60) / 6.3) - len(name)

@@ -42,6 +42,18 @@ class Links:
             return self._url("audit_page")
         return self._url("audit_page", session=session, _anchor="fsi-kept")
 
+    def clear(self) -> str:
+        """Return the address that forgets the records, for a form to be sent to."""
+        return self._url("clear")
+
+    def resume(self) -> str:
+        """Return the address that lets the recording go on, likewise."""
+        return self._url("resume")
+
+    def export(self) -> str:
+        """Return the address of the document that holds everything."""
+        return str(self.url_for("session_inspector.export"))
+
     def _url(self, view: str, **values: str | None) -> str:
         if not self.endpoint:
             return ""

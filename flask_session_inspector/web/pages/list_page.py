@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import re
 import typing as t
 from dataclasses import dataclass
 
 from ...queries import MOST as MOST_READ
 from ...records import Finding
 from ...records import RequestRecord
+from ...rules import RULES
 from ...verdicts import Verdict
 from ...verdicts import judge
 from ...verdicts import users_of_sessions
@@ -29,8 +31,9 @@ from .wording import worst_tone
 if t.TYPE_CHECKING:
     from ...inspection import Inspection
 
-PAGE = 50
+PAGE, MOST_ROWS, MOST_TOUCHED = 50, 1000, 20
 FILTERS = ("path", "status", "session", "finding")
+LIST_QUERY = (*FILTERS, "before", "limit")
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class Count:
 class ListPage:
     """The list of records, and what they prove together.
 
+    :param codes: Code and name of every finding that can be reported.
+    :param limit: How many rows a page has.
     :param problem: What is wrong with the filters, one sentence.
     :param older: The id to page on from, empty on the last page.
     :param paged: Whether this is not the first page.
@@ -80,42 +85,54 @@ class ListPage:
     scope: Scope | None
     rows: tuple[RecordRow, ...]
     filters: dict[str, str]
+    codes: tuple[tuple[str, str], ...]
+    limit: int
     problem: str
     retained: int
     older: str
     paged: bool
-    has_findings: bool
 
     @property
     def is_filtered(self) -> bool:
         return any(self.filters.values())
 
+    @property
+    def query(self) -> dict[str, str]:
+        """The filters, and the limit where it is not the usual one."""
+        limit = "" if self.limit == PAGE else str(self.limit)
+        return {**self.filters, "limit": limit}
+
 
 def list_page(
-    inspection: Inspection, filters: cabc.Mapping[str, str], before: str
+    inspection: Inspection,
+    query: cabc.Mapping[str, str],
+    *,
+    since: str | None = None,
 ) -> ListPage:
     """Read the list.
 
-    :param filters: What :data:`FILTERS` names, as it was typed.
-    :param before: The id of the record after which the page begins, or empty.
+    :param query: What :data:`LIST_QUERY` names, as it was typed.
+    :param since: The cursor of a page that is open: only what is new to it becomes a
+        row, and what this changes of earlier rows.
     """
-    wanted = {name: filters.get(name, "").strip() for name in FILTERS}
-    given = {name: value for name, value in wanted.items() if value}
     everything = retained(inspection)
-    users = {
-        serial: len(using) for serial, using in users_of_sessions(everything).items()
-    }
-    problem, rows = "", everything[: PAGE + 1]
-    if given or before:
-        try:
-            rows = inspection.requests(PAGE + 1, before=before or None, **given)
-        except ValueError as error:
-            problem, rows = str(error), []
+    using = users_of_sessions(everything)
+    users = {serial: len(records) for serial, records in using.items()}
     idle_ms = inspection.config.idle_transaction_ms
     holders = inspection.audit()
     verdicts = judge(everything)
     pinned = [each for each in holders if each.verdict == "pinned"]
     findings = inspection.findings(holders)
+    asked = _Asked(query)
+    found = asked.rows(inspection, since)
+    touched = [] if since is None else _touched(found, using)
+
+    def row(record: RequestRecord, *, is_update: bool = False) -> RecordRow:
+        place = inspection.place(record.id)
+        return record_row(
+            record, users, idle_ms=idle_ms, place=place, is_update=is_update
+        )
+
     return ListPage(
         shell(inspection, "requests", findings, holders),
         overall(verdicts, everything, findings, pinned),
@@ -123,14 +140,75 @@ def list_page(
         tuple(_verdict_card(each, everything) for each in verdicts),
         _counts(everything, users, findings),
         scope(everything, users=users, holders=holders),
-        tuple(record_row(each, users, idle_ms=idle_ms) for each in rows[:PAGE]),
-        wanted,
-        problem,
+        (
+            *(row(each) for each in found[: asked.limit]),
+            *(row(each, is_update=True) for each in touched),
+        ),
+        asked.filters,
+        tuple(
+            (code, rule.name)
+            for code, rule in RULES.items()
+            if code not in inspection.config.ignore_findings
+        ),
+        asked.limit,
+        asked.problem,
         inspection.counters.retained,
-        rows[PAGE - 1].id if len(rows) > PAGE else "",
-        bool(before),
-        any(each.findings for each in rows),
+        found[asked.limit - 1].id if len(found) > asked.limit else "",
+        bool(asked.before),
     )
+
+
+class _Asked:
+    """What is asked for: which records, and how many.
+
+    :ivar problem: What is wrong with it, one sentence.
+    """
+
+    def __init__(self, query: cabc.Mapping[str, str]) -> None:
+        given = {name: query.get(name, "").strip() for name in LIST_QUERY}
+        self.filters = {name: given[name] for name in FILTERS}
+        self.before = given["before"]
+        self.limit = PAGE
+        self.problem = ""
+        limit = given["limit"]
+        # int() would take digits of any script, and numbers of any length.
+        if re.fullmatch("[0-9]{1,4}", limit) and 1 <= int(limit) <= MOST_ROWS:
+            self.limit = int(limit)
+        elif limit:
+            self.problem = f"limit must be a whole number from 1 to {MOST_ROWS:,}."
+
+    def rows(self, inspection: Inspection, since: str | None) -> list[RequestRecord]:
+        """Read the records, one more than are shown where there are more."""
+        if self.problem or (since is not None and self.before):
+            return []
+        filters = {name: value for name, value in self.filters.items() if value}
+        try:
+            return inspection.requests(
+                self.limit + 1, after=since, before=self.before or None, **filters
+            )
+        except ValueError as error:
+            self.problem = str(error)
+            return []
+
+
+def _touched(
+    new: cabc.Sequence[RequestRecord],
+    using: cabc.Mapping[int, cabc.Sequence[RequestRecord]],
+) -> list[RequestRecord]:
+    """Find the earlier records that share a session with new ones.
+
+    Where there were many before, their rows say so already.
+    """
+    known = {each.id for each in new}
+    serials = {session.serial for each in new for session in each.sessions}
+    touched = {
+        each.id: each
+        for serial in serials
+        if len(using.get(serial, ())) <= MOST_TOUCHED
+        for each in using.get(serial, ())
+        if each.id not in known
+    }
+    return list(touched.values())
 
 
 def retained(inspection: Inspection) -> list[RequestRecord]:

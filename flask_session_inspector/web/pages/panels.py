@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import typing as t
 from dataclasses import dataclass
 
 from flask import current_app
 from flask import url_for
-from jinja2 import Environment
-from jinja2 import PackageLoader
-from jinja2 import StrictUndefined
 from werkzeug.routing import BuildError
 
 from ...phrases import counted
@@ -27,6 +23,8 @@ from .headlines import of_record
 from .headlines import shared_serials
 from .links import Links
 from .links import RecordNames
+from .presenter import RecordRow
+from .presenter import record_row
 from .record_rows import StatementRow
 from .record_rows import statement_rows
 from .wording import numbered_statements
@@ -36,8 +34,21 @@ from .wording import worst_tone
 if t.TYPE_CHECKING:
     from ...inspection import Inspection
 
-MOST_STATEMENTS, MOST_SESSIONS, MOST_READ = 50, 3, 1000
+MOST_STATEMENTS, MOST_SESSIONS, MOST_OTHERS, MOST_READ = 50, 3, 20, 1000
 DETAIL_VIEW = "record_page"
+
+
+@dataclass(frozen=True)
+class OtherRow:
+    """Another request, made since the page was loaded.
+
+    :param kind: What it was, as far as the server knows.
+    :param path: Its path without the query string.
+    """
+
+    kind: str
+    path: str
+    row: RecordRow
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,8 @@ class PanelView:
 
     :param subtitle: What stands below the panel's name in the toolbar.
     :param more: How many statements are not listed.
+    :param others: The requests since then.
+    :param more_others: Whether there are more of these.
     :param links: Lead to the admin, if there is one.
     """
 
@@ -60,15 +73,22 @@ class PanelView:
     timeline: Timeline | None
     statements: tuple[StatementRow, ...]
     more: int
+    others: tuple[OtherRow, ...]
+    more_others: bool
     links: Links
 
 
 def panel_view(
-    inspection: Inspection, record: RequestRecord, *, pending: bool
+    inspection: Inspection,
+    record: RequestRecord,
+    *,
+    pending: bool,
+    redirects: int = 0,
 ) -> PanelView:
     """Present a record in the panel.
 
     :param pending: The record has not ended yet.
+    :param redirects: How many redirects the browser followed to this page.
     """
     users = _users(inspection, record)
     shared = shared_serials(record, users)
@@ -76,6 +96,7 @@ def panel_view(
     idle_ms = inspection.config.idle_transaction_ms
     headline = of_record(record, users, pending=pending)
     names = RecordNames(inspection, [record])
+    others = [] if pending else other_requests(inspection, record, redirects)
     return PanelView(
         record.id,
         pending,
@@ -88,6 +109,8 @@ def panel_view(
         timeline(record, idle_ms=idle_ms, pending=pending, most=MOST_SESSIONS),
         statement_rows(statements[:MOST_STATEMENTS]),
         max(record.statement_count - MOST_STATEMENTS, 0),
+        tuple(_other_row(each, idle_ms) for each in others[:MOST_OTHERS]),
+        len(others) > MOST_OTHERS,
         admin_links(inspection, record.id),
     )
 
@@ -112,6 +135,34 @@ def subtitle(
     return f"{what}, isolated" if len(sessions) == 1 else what
 
 
+def other_requests(
+    inspection: Inspection, record: RequestRecord, redirects: int
+) -> list[RequestRecord]:
+    """Find the requests since a page was loaded, and the redirects that led to it.
+
+    :param record: The request that answered with the page.
+    :param redirects: How many redirects the browser followed.
+    :return: Newest first, one more than are shown where there are more.
+    """
+    try:
+        since = inspection.requests(MOST_OTHERS + 1, after=record.id)
+        before = inspection.requests(MOST_OTHERS, before=record.id) if redirects else []
+    except ValueError:
+        return []  # It was evicted a moment ago.
+    led_here = [each for each in before if _is_redirect(each)][:redirects]
+    return [each for each in (*since, *led_here) if each.kind == "request"]
+
+
+def _is_redirect(record: RequestRecord) -> bool:
+    return record.status is not None and 300 <= record.status < 400
+
+
+def _other_row(record: RequestRecord, idle_ms: float) -> OtherRow:
+    kind = "redirect" if _is_redirect(record) else "request"
+    path = (record.path or "").partition("?")[0]
+    return OtherRow(kind, path, record_row(record, {}, idle_ms=idle_ms))
+
+
 def admin_links(inspection: Inspection, record_id: str) -> Links:
     """Return what leads from a record's panel to the admin, if there is one."""
     views = current_app.view_functions
@@ -126,25 +177,6 @@ def admin_links(inspection: Inspection, record_id: str) -> Links:
                 continue
             return Links(name, url_for)
     return Links("", url_for)
-
-
-def render(template: str, **values: object) -> str:
-    """Render one of our templates apart from the application's own environment.
-
-    Its context processors would run queries in the request that is shown, its
-    signals would tell of templates that are not its own, and its delimiters
-    may differ.
-    """
-    return _environment().get_template(f"session_inspector/{template}").render(values)
-
-
-@functools.cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader(__name__.partition(".")[0]),
-        autoescape=True,
-        undefined=StrictUndefined,
-    )
 
 
 def _users(inspection: Inspection, record: RequestRecord) -> dict[int, int]:

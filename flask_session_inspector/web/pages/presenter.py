@@ -64,6 +64,8 @@ class RecordRow:
     :param more_sessions: How many sessions have no chip; likewise
         ``more_transactions``.
     :param tone: Whether the row is marked.
+    :param place: Its place in the store.
+    :param is_update: Whether it is of use to a page only that shows the record.
     """
 
     id: str
@@ -81,15 +83,24 @@ class RecordRow:
     duration: str
     findings: tuple[FindingChip, ...]
     tone: Tone
+    place: int
+    is_update: bool
 
 
 def record_row(
-    record: RequestRecord, users: cabc.Mapping[int, int], *, idle_ms: float
+    record: RequestRecord,
+    users: cabc.Mapping[int, int],
+    *,
+    idle_ms: float,
+    place: int = 0,
+    is_update: bool = False,
 ) -> RecordRow:
     """Present a record in the list.
 
     :param users: How many requests each session served, by serial.
     :param idle_ms: As for :func:`~.mini.mini`.
+    :param place: Its place in the store.
+    :param is_update: Whether it is of use to a page only that shows the record.
     """
     verb, target = heading(record)
     shared = shared_serials(record, users)
@@ -120,6 +131,8 @@ def record_row(
         milliseconds(record.duration_ms),
         finding_chips(record.findings),
         "bad" if "bad" in tones else "warn" if "warn" in tones else "",
+        place,
+        is_update,
     )
 
 

@@ -6,6 +6,9 @@ import collections.abc as cabc
 import typing as t
 from dataclasses import dataclass
 
+from flask import has_request_context
+from flask import request
+
 from ...phrases import counted
 from ...records import Counters
 from ...records import Finding
@@ -21,12 +24,16 @@ TabName = t.Literal["requests", "findings", "audit"]
 
 @dataclass(frozen=True)
 class Notice:
-    """Something to know about the recording itself."""
+    """Something to know about the recording itself.
+
+    :param can_resume: Whether a button lets the recording go on.
+    """
 
     tone: Tone
     icon: str
     title: str
     text: str
+    can_resume: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,12 +57,22 @@ class Shell:
 
     :param store: Where the records are kept.
     :param current: The tab that is shown.
+    :param token: What a form that changes something must carry.
+    :param retained: How many records would be forgotten.
+    :param news: The newest finding in one sentence, and how many there are.
+    :param several_workers: Whether another worker, with records of its own, may answer
+        the next time.
     """
 
     store: str
     notices: tuple[Notice, ...]
     tabs: tuple[Tab, ...]
     current: TabName
+    token: str
+    retained: int
+    news: str
+    count: int
+    several_workers: bool
 
 
 def shell(
@@ -77,15 +94,50 @@ def shell(
         number = f"{pinned:,} of {len(holders):,}"
         audit = Tab("audit", "Audit", number, "pinned", "bad")
     number = f"{len(findings):,}" if findings else ""
+    counters = inspection.counters
+    alone = inspection.process()["shared"] or not _has_several_workers()
+    notices = _notices(inspection, counters)
     return Shell(
         _store(inspection),
-        _notices(inspection, inspection.counters),
+        notices if alone else (_only_one_worker(inspection), *notices),
         (
             Tab("requests", "Requests"),
             Tab("findings", "Findings", number, tone=worst_tone(findings)),
             audit,
         ),
         current,
+        inspection.token,
+        counters.retained,
+        _news(findings),
+        len(findings),
+        not alone,
+    )
+
+
+def _has_several_workers() -> bool:
+    """Ask the WSGI server, which knows."""
+    return has_request_context() and bool(request.environ.get("wsgi.multiprocess"))
+
+
+def _only_one_worker(inspection: Inspection) -> Notice:
+    process = inspection.process()
+    return Notice(
+        "warn",
+        "warn",
+        "This is one of several workers.",
+        f"The store {process['store']} has only the requests that the process"
+        f" {process['pid']} served, so sharing across workers does not show, and the"
+        " next time another one may answer. Run one worker to see all requests.",
+    )
+
+
+def _news(findings: cabc.Sequence[Finding]) -> str:
+    if not findings:
+        return ""
+    newest = findings[0]
+    return (
+        f"{counted(len(findings), 'finding')}, the newest"
+        f" {newest.code} {newest.name}: {newest.message}"
     )
 
 
@@ -100,7 +152,7 @@ def _notices(inspection: Inspection, counters: Counters) -> tuple[Notice, ...]:
     notices = []
     if inspection.paused:
         text = "Requests made now will not be on this page."
-        notices.append(Notice("warn", "warn", "Recording is paused.", text))
+        notices.append(Notice("warn", "warn", "Recording is paused.", text, True))
     missing = counters.dropped + counters.lost
     if missing:
         title = f"{counted(missing, 'record')} could not be kept."
