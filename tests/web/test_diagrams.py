@@ -290,6 +290,30 @@ class TestTimeline:
         assert drawn.teardown is not None
         assert drawn.teardown < RIGHT
 
+    def test_app_contexts_have_a_lane(self) -> None:
+        outer = handmade.session(1, statements=(handmade.statement(1.0, 1.0),))
+        inner = handmade.session(
+            2,
+            context=1,
+            transactions=(handmade.transaction(3.0, 5.0),),
+            statements=(handmade.statement(4.0, 0.5),),
+        )
+        drawn = timeline(handmade.record(1, outer, inner, contexts=3), idle_ms=500)
+        assert drawn is not None
+        assert drawn.lanes[0].text == "App contexts"
+        first, second = drawn.bars[:2]
+        assert first.title.startswith("App context 1, pushed by the request, 0 ms to")
+        assert second.title.startswith("App context 2, nested, shop/views.py:41, 3.0")
+        assert first.x < second.x
+        assert second.x + second.width < first.x + first.width
+        assert drawn.lanes[1].text == "and 1 more"
+
+    def test_only_nested_app_contexts_are_shown_where_room_is_short(self) -> None:
+        record = handmade.record(1, handmade.session(1))
+        drawn = timeline(record, idle_ms=500, compact=True)
+        assert drawn is not None
+        assert "App contexts" not in [lane.text for lane in drawn.lanes]
+
     def test_savepoints_and_binds_do_not_overlap(self) -> None:
         busy = handmade.session(
             1,
@@ -300,7 +324,7 @@ class TestTimeline:
                 handmade.transaction(5, 6, nested=True),
             ),
         )
-        drawn = timeline(handmade.record(1, busy), idle_ms=500)
+        drawn = timeline(handmade.record(1, busy), idle_ms=500, compact=True)
         assert drawn is not None
         bars = [bar for bar in drawn.bars if bar.shape.startswith("m-tx")]
         assert len(bars) == 4
@@ -326,20 +350,20 @@ class TestTimeline:
 
     def test_statements_without_a_session_have_their_own_lane(self) -> None:
         record = handmade.record(1, connection_statements=(handmade.statement(),))
-        drawn = timeline(record, idle_ms=500)
+        drawn = timeline(record, idle_ms=500, compact=True)
         assert drawn is not None
         assert [lane.text for lane in drawn.lanes if lane.strong] == ["no session"]
         assert [mark.number for mark in drawn.marks] == [1]
 
     def test_a_session_without_sql(self) -> None:
         idle = handmade.session(1, transactions=(), statements=(), first_use=None)
-        drawn = timeline(handmade.record(1, idle), idle_ms=500)
+        drawn = timeline(handmade.record(1, idle), idle_ms=500, compact=True)
         assert drawn is not None
         assert [bar.text for bar in drawn.bars] == ["created, but it sent no SQL"]
 
     def test_many_sessions(self) -> None:
         record = handmade.record(1, *(handmade.session(n) for n in range(40)))
-        drawn = timeline(record, idle_ms=500)
+        drawn = timeline(record, idle_ms=500, compact=True)
         assert drawn is not None
         assert drawn.hidden == 32
         assert len(drawn.bands) == 8

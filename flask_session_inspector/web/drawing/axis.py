@@ -9,6 +9,7 @@ from ...records import ConnectionCheckout
 from ...records import RequestRecord
 from ...records import SessionRecord
 from ...records import TransactionRecord
+from ..pages.formats import shorten
 from ..pages.wording import Glyph
 
 SHAPES = {"commit": "commit", "rollback": "rollback", "close": "closed", "open": "use"}
@@ -86,6 +87,12 @@ class Scale:
             unit = " ms" if index == last else ""
             ticks.append(Tick(x, f"{index * step:,.{decimals}f}{unit}", anchor))
         return tuple(ticks)
+
+
+def fitting(text: str, width: float) -> str:
+    """Return a text as far as it fits on a bar; nothing rather than a stump."""
+    most = int((width - 14) / 6.2)
+    return shorten(text, most) if most >= min(len(text), 12) else ""
 
 
 def held(checkout: ConnectionCheckout, end: float) -> float:

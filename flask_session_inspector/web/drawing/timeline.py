@@ -22,7 +22,9 @@ from .axis import SHAPES
 from .axis import Bar
 from .axis import Scale
 from .axis import Tick
+from .axis import fitting
 from .axis import idle_spans
+from .contexts import context_bars
 
 WIDTH, LEFT, RIGHT = 1072, 150, 1060
 MOST_SESSIONS = 8
@@ -77,6 +79,7 @@ def timeline(
     idle_ms: float,
     pending: bool = False,
     most: int = MOST_SESSIONS,
+    compact: bool = False,
 ) -> Timeline | None:
     """Lay out the timeline of one record, ``None`` if it used no database.
 
@@ -84,11 +87,14 @@ def timeline(
         transaction counts as idle.
     :param pending: The record has not ended yet.
     :param most: How many sessions are drawn.
+    :param compact: Leave out an app context that is the only one.
     """
     statements = numbered_statements(record)
     if not record.sessions and not statements and not record.connections:
         return None
     drawing = _Drawing(record, statements, idle_ms)
+    if record.contexts > 1 or not compact:
+        drawing.add_contexts(record)
     shown = record.sessions[:most]
     for session in shown:
         drawing.add_session(session, pending)
@@ -131,6 +137,17 @@ class _Drawing:
         self._connections: dict[int | None, list[ConnectionCheckout]] = {}
         for checkout in record.connections:
             self._connections.setdefault(checkout.session, []).append(checkout)
+
+    def add_contexts(self, record: RequestRecord) -> None:
+        top = self._open_band("App contexts")
+        bars = context_bars(record, self.scale, self.y, _TRACK)
+        self.bars += bars
+        self.y += len(bars) * _TRACK
+        hidden = record.contexts - len(bars)
+        if hidden > 0:
+            self.lanes.append(Lane(self.y + 14, f"and {hidden:,} more"))
+            self.y += _TRACK
+        self._close_band(top)
 
     def add_session(self, session: SessionRecord, pending: bool) -> None:
         top = self._open_band(session.label, "session")
@@ -179,7 +196,7 @@ class _Drawing:
         left_open = session.ended == "open" and not pending
         shape = "g-sess is-open" if left_open else "g-sess"
         title = f"{session.label}, first SQL at {milliseconds(min(starts))} ms, {words}"
-        self.bars.append(Bar(x, self.y, width, 20, shape, title, _fitting(text, width)))
+        self.bars.append(Bar(x, self.y, width, 20, shape, title, fitting(text, width)))
 
     def _add_transactions(self, session: SessionRecord) -> None:
         if not session.transactions:
@@ -204,7 +221,7 @@ class _Drawing:
                     text = f"idle {milliseconds(end - start)} ms"
                     title = f"{name}: {text}"
                     self.bars.append(
-                        Bar(x, y, width, 20, "m-idle", title, _fitting(text, width))
+                        Bar(x, y, width, 20, "m-idle", title, fitting(text, width))
                     )
         self.y += len(tracks) * _TRACK
 
@@ -232,7 +249,7 @@ class _Drawing:
                 20,
                 f"m-tx is-{SHAPES[each.outcome]}",
                 title,
-                _fitting(caption, width - 20),
+                fitting(caption, width - 20),
                 glyph if width >= 24 else None,
             )
         )
@@ -270,9 +287,3 @@ class _Drawing:
             )
             self.bars.append(Bar(x, self.y + 3, width, 6, "m-conn", title))
         self.y += _CONNECTIONS
-
-
-def _fitting(text: str, width: float) -> str:
-    """Return a text as far as it fits on a bar; nothing rather than a stump."""
-    most = int((width - 14) / 6.2)
-    return shorten(text, most) if most >= min(len(text), 12) else ""

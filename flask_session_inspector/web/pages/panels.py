@@ -106,7 +106,9 @@ def panel_view(
         headline,
         flow(record, shared, pending=pending),
         finding_cards(record.findings, names, headlined=headline.finding),
-        timeline(record, idle_ms=idle_ms, pending=pending, most=MOST_SESSIONS),
+        timeline(
+            record, idle_ms=idle_ms, pending=pending, most=MOST_SESSIONS, compact=True
+        ),
         statement_rows(statements[:MOST_STATEMENTS]),
         max(record.statement_count - MOST_STATEMENTS, 0),
         tuple(_other_row(each, idle_ms) for each in others[:MOST_OTHERS]),
