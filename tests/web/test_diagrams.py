@@ -300,7 +300,7 @@ class TestTimeline:
         )
         drawn = timeline(handmade.record(1, outer, inner, contexts=3), idle_ms=500)
         assert drawn is not None
-        assert drawn.lanes[0].text == "App contexts"
+        assert drawn.lanes[0].text == "app contexts"
         first, second = drawn.bars[:2]
         assert first.title.startswith("App context 1, pushed by the request, 0 ms to")
         assert second.title.startswith("App context 2, nested, shop/views.py:41, 3.0")
@@ -312,7 +312,7 @@ class TestTimeline:
         record = handmade.record(1, handmade.session(1))
         drawn = timeline(record, idle_ms=500, compact=True)
         assert drawn is not None
-        assert "App contexts" not in [lane.text for lane in drawn.lanes]
+        assert "app contexts" not in [lane.text for lane in drawn.lanes]
 
     def test_savepoints_and_binds_do_not_overlap(self) -> None:
         busy = handmade.session(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 from dataclasses import dataclass
 
 from ...phrases import counted
@@ -31,6 +32,35 @@ class Mini:
     idle: tuple[Bar, ...]
     statements: tuple[float, ...]
     connections: tuple[Bar, ...]
+
+    @property
+    def transaction_paths(self) -> list[tuple[str, str]]:
+        """The transactions of each shape as one path."""
+        shapes = dict.fromkeys(bar.shape for bar in self.transactions)
+        return [
+            (shape, _boxes(bar for bar in self.transactions if bar.shape == shape))
+            for shape in shapes
+        ]
+
+    @property
+    def idle_path(self) -> str:
+        return _boxes(self.idle)
+
+    @property
+    def statement_path(self) -> str:
+        return "".join(f"M{x:g},2V20" for x in self.statements)
+
+    @property
+    def connection_path(self) -> str:
+        return _boxes(self.connections)
+
+
+def _boxes(bars: cabc.Iterable[Bar]) -> str:
+    """Return the path around some bars."""
+    return "".join(
+        f"M{bar.x:g},{bar.y:g}h{bar.width:g}v{bar.height:g}h-{bar.width:g}z"
+        for bar in bars
+    )
 
 
 def mini(record: RequestRecord, *, idle_ms: float) -> Mini | None:

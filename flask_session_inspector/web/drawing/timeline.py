@@ -139,7 +139,8 @@ class _Drawing:
             self._connections.setdefault(checkout.session, []).append(checkout)
 
     def add_contexts(self, record: RequestRecord) -> None:
-        top = self._open_band("App contexts")
+        top = self._open_band()
+        self.lanes.append(Lane(self.y + 14, "app contexts"))
         bars = context_bars(record, self.scale, self.y, _TRACK)
         self.bars += bars
         self.y += len(bars) * _TRACK
@@ -165,10 +166,11 @@ class _Drawing:
             self._add_used(None)
             self._close_band(top)
 
-    def _open_band(self, name: str, note: str = "") -> float:
+    def _open_band(self, name: str = "", note: str = "") -> float:
         top = self.y
         self.y += 6
-        self.lanes.append(Lane(self.y + 14, name, True, note))
+        if name:
+            self.lanes.append(Lane(self.y + 14, name, True, note))
         return top
 
     def _close_band(self, top: float) -> None:
