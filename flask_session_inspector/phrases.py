@@ -22,3 +22,13 @@ def listed(names: cabc.Sequence[str], most: int = 3) -> str:
     if len(names) > most:
         return f"{', '.join(names[:most])} and {len(names) - most:,} more"
     return joined(names)
+
+
+def marked_forms(singular: str, plural: str) -> tuple[str, str]:
+    """Mark the two forms of a text that depends on a number, likewise."""
+    return singular, plural
+
+
+def marked(text: str) -> str:
+    """Mark a text that is translated where it is shown; it is returned as it is."""
+    return text

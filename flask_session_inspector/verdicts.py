@@ -12,6 +12,7 @@ import typing as t
 import msgspec
 
 from .phrases import counted
+from .phrases import marked
 from .records import RequestRecord
 from .records import SessionRecord
 
@@ -72,7 +73,7 @@ def _sessions(
 
 
 def _same_proxy(requests: list[RequestRecord]) -> Verdict:
-    question = "Same proxy across requests"
+    question = marked("Same proxy across requests")
     proxies: dict[str, dict[int, int]] = {}
     outside: list[tuple[RequestRecord, SessionRecord]] = []
     for record, session in _sessions(requests):
@@ -111,7 +112,7 @@ def _session_per_request(
     users: dict[int, list[RequestRecord]],
     shared: dict[int, list[RequestRecord]],
 ) -> Verdict:
-    question = "A different session per request"
+    question = marked("A different session per request")
     using = sum(1 for record in requests if record.sessions)
     evidence = [
         f"S{serial} served {counted(len(records), 'request')}: {_some_paths(records)}."
@@ -151,7 +152,7 @@ def _session_per_request(
 def _no_leakage(
     requests: list[RequestRecord], shared: dict[int, list[RequestRecord]]
 ) -> Verdict:
-    question = "No data leakage between requests"
+    question = marked("No data leakage between requests")
     survivors = [pair for pair in _sessions(requests) if pair[1].ended == "open"]
     number = sum(1 for _ in _sessions(requests))
     evidence = [

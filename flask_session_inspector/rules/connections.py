@@ -10,6 +10,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.pool import Pool
 from sqlalchemy.pool import QueuePool
 
+from ..phrases import marked
 from ..recorder import RawCheckout
 from .case import Case
 from .case import at
@@ -23,12 +24,12 @@ from .catalogue import rule
     "FSI202",
     "connection-held",
     "error",
-    meaning=(
+    meaning=marked(
         "A connection that was checked out in the request is not back in its pool"
         " after the teardown. When all are out, every further request waits for one"
         " and then fails."
     ),
-    fix=(
+    fix=marked(
         "Use with engine.connect() as connection, or close it in a finally block;"
         " where a session holds it, see what keeps that session from being removed."
     ),
@@ -73,12 +74,12 @@ def connection_held(case: Case) -> cabc.Iterator[Found]:
     "FSI205",
     "two-connections",
     "warning",
-    meaning=(
+    meaning=marked(
         "One request held two connections of one pool at the same time. When as many"
         " requests run as the pool has connections, each can wait for its second one"
         " for ever."
     ),
-    fix=(
+    fix=marked(
         "Send the SQL through the session that has a connection already"
         " (session.execute(), session.connection()), or end its transaction first."
     ),

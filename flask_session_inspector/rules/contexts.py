@@ -8,6 +8,7 @@ import typing as t
 from ..clues import Earlier
 from ..phrases import counted
 from ..phrases import joined
+from ..phrases import marked
 from ..recorder import RawSession
 from .case import Case
 from .case import at
@@ -23,12 +24,12 @@ _MOST_SHOWN = 5
     "FSI102",
     "session-not-removed",
     "error",
-    meaning=(
+    meaning=marked(
         "The app context is gone and its session is not: the registry still holds it,"
         " or it still has a transaction open. Its connection stays checked out, and a"
         " later scope with the same key gets its objects."
     ),
-    fix=(
+    fix=marked(
         "Let the session be removed last: call remove() of the scoped_session in a"
         " teardown_appcontext function, do not use db.session in teardown functions"
         " that were registered before db.init_app(), and close sessions that you make"
@@ -75,12 +76,12 @@ def session_not_removed(case: Case) -> cabc.Iterator[Found]:
     "FSI104",
     "context-reused",
     "warning",
-    meaning=(
+    meaning=marked(
         "The request ran inside an app context that was pushed before it and used the"
         " session of that context, which nobody removes when the request ends. In"
         " production each request has an app context of its own."
     ),
-    fix=(
+    fix=marked(
         "Do not send requests inside of with app.app_context(): leave the block before"
         " client.get(), and open another one to look at the database afterwards."
     ),
@@ -119,12 +120,12 @@ def context_reused(case: Case) -> cabc.Iterator[Found]:
     "FSI105",
     "nested-context",
     "warning",
-    meaning=(
+    meaning=marked(
         "One request used two sessions of the same registry, because an app context"
         " was pushed inside of it. The two do not see each other's uncommitted"
         " changes, and an object of one cannot be added to the other."
     ),
-    fix=(
+    fix=marked(
         "Do not push an app context where there is one: call the function directly,"
         " and push a context only in threads and scripts that have none."
     ),

@@ -8,6 +8,7 @@ import typing as t
 from ..clues import DetachedAccess
 from ..clues import Detachment
 from ..clues import Outlived
+from ..phrases import marked
 from .case import Case
 from .case import at
 from .case import label
@@ -23,11 +24,11 @@ if t.TYPE_CHECKING:
     "FSI401",
     "detached-access",
     "error",
-    meaning=(
+    meaning=marked(
         "An attribute of an object had to be loaded, and the session that the object"
         " came from is gone: DetachedInstanceError."
     ),
-    fix=(
+    fix=marked(
         "Load what is needed while the session is open (selectinload(), a plain value"
         " instead of the object), or keep the id and load the object again."
     ),
@@ -78,11 +79,11 @@ def detached_access(case: Case) -> cabc.Iterator[Found]:
     "FSI402",
     "object-outlived-request",
     "warning",
-    meaning=(
+    meaning=marked(
         "An object that an earlier request loaded is still attached to a live session,"
         " and reading it ran SQL on that session in another request."
     ),
-    fix=(
+    fix=marked(
         "Do not keep mapped objects beyond their request: keep ids or plain values,"
         " and load the object through the session of the request that needs it."
     ),

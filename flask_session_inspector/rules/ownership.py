@@ -8,6 +8,7 @@ import typing as t
 from ..clues import AlreadyAttached
 from ..phrases import counted
 from ..phrases import joined
+from ..phrases import marked
 from ..recorder import SessionFacts
 from .case import Case
 from .case import at
@@ -21,12 +22,12 @@ from .catalogue import rule
     "FSI103",
     "session-pinned",
     "error",
-    meaning=(
+    meaning=marked(
         "Something that lives as long as the application holds a Session itself, not a"
         " way to get one. Every request that goes through it shares that one session;"
         " no teardown removes it."
     ),
-    fix=(
+    fix=marked(
         "Hold what leads to a session, not the session: pass db (or the"
         " scoped_session) where db.session() or Session(engine) was passed, and ask it"
         " for a session where one is needed."
@@ -51,11 +52,11 @@ def session_pinned(case: Case) -> cabc.Iterator[Found]:
     "FSI108",
     "session-outside-registry",
     "warning",
-    meaning=(
+    meaning=marked(
         "A Session that no known registry made served the request. That is fine where"
         " it is closed in the same request; nothing else will remove it."
     ),
-    fix=(
+    fix=marked(
         "Close it with a with block, or use db.session. If a scoped_session made it,"
         ' tell the inspector: inspector.watch(registry, name="...").'
     ),
@@ -106,11 +107,11 @@ def session_outside_registry(case: Case) -> cabc.Iterator[Found]:
     "FSI109",
     "attached-elsewhere",
     "error",
-    meaning=(
+    meaning=marked(
         "An object of one session was added to another, which SQLAlchemy refuses:"
         ' "Object is already attached to session".'
     ),
-    fix=(
+    fix=marked(
         "Use one session for both: find out why there are two (an app context inside"
         " of another, a session kept from an earlier request, one made directly), or"
         " bring the object over with session.merge()."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import collections.abc as cabc
 
+from ..phrases import marked
 from ..recorder import RawStatement
 from .case import Case
 from .case import at
@@ -13,6 +14,7 @@ from .case import place
 from .catalogue import Found
 from .catalogue import rule
 
+# The meanings say these numbers: a text that is translated is not put together.
 BURST = 10
 REPEATED = 5
 
@@ -21,11 +23,11 @@ REPEATED = 5
     "FSI501",
     "lazy-load-burst",
     "warning",
-    meaning=(
-        f"{BURST} or more lazy loads of one relationship in one request, one statement"
-        " for each object (N+1)."
+    meaning=marked(
+        "10 or more lazy loads of one relationship in one request, one statement for"
+        " each object (N+1)."
     ),
-    fix=(
+    fix=marked(
         "Load the relationship with the objects: .options(selectinload(...)) or"
         " joinedload(...) on the query that they come from."
     ),
@@ -61,11 +63,10 @@ def lazy_load_burst(case: Case) -> cabc.Iterator[Found]:
     "FSI502",
     "repeated-statement",
     "info",
-    meaning=(
-        f"One request sent the same query with the same parameters {REPEATED} times or"
-        " more."
+    meaning=marked(
+        "One request sent the same query with the same parameters 5 times or more."
     ),
-    fix="Ask once and keep the answer for the rest of the request.",
+    fix=marked("Ask once and keep the answer for the rest of the request."),
 )
 def repeated_statement(case: Case) -> cabc.Iterator[Found]:
     statements = case.scope.statements

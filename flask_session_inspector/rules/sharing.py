@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import typing as t
 
+from ..phrases import marked
 from ..recorder import RawSession
 from .case import Case
 from .case import label
@@ -17,12 +18,12 @@ from .catalogue import rule
     "FSI101",
     "session-shared",
     "error",
-    meaning=(
+    meaning=marked(
         "One Session served two requests. Objects that one request loaded or changed"
         " are still in it for the other, in the same transaction, so a request can"
         " see stale data and can save or discard the changes of another."
     ),
-    fix=(
+    fix=marked(
         "Give every request a session of its own: use db.session (or another"
         " scoped_session that is removed at teardown) and do not keep what"
         " db.session() or Session(engine) returned."
@@ -58,12 +59,12 @@ def session_shared(case: Case) -> cabc.Iterator[Found]:
     "FSI106",
     "scope-key-recycled",
     "error",
-    meaning=(
+    meaning=marked(
         "The scope began with a session that a dead one had left in the registry under"
         " the same key. Flask-SQLAlchemy's key is the id() of the app context, and"
         " CPython gives the address of a dead object to the next one."
     ),
-    fix=(
+    fix=marked(
         "Find what leaves the session behind (FSI102 names it), usually a teardown"
         " function that uses db.session after Flask-SQLAlchemy has removed it:"
         " register it after db.init_app(), so that it runs before."
@@ -96,12 +97,12 @@ def scope_key_recycled(case: Case) -> cabc.Iterator[Found]:
     "FSI107",
     "scope-too-coarse",
     "error",
-    meaning=(
+    meaning=marked(
         "The registry gave two requests one session, because its scopefunc returned"
         " the same key for both, such as the id of a thread that serves one request"
         " after another, and nothing removed the session between them."
     ),
-    fix=(
+    fix=marked(
         "Call remove() of the scoped_session in a teardown_appcontext function, or"
         " give it a scopefunc that tells requests apart, as Flask-SQLAlchemy does."
     ),

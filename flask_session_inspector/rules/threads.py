@@ -11,6 +11,7 @@ from ..clues import Earlier
 from ..clues import ForkedUse
 from ..clues import LateUse
 from ..phrases import joined
+from ..phrases import marked
 from ..recorder import RawSession
 from .case import Case
 from .case import at
@@ -24,12 +25,12 @@ from .catalogue import rule
     "FSI301",
     "cross-thread",
     "error",
-    meaning=(
+    meaning=marked(
         "A session was used by a thread or greenlet while it was another's. A Session"
         " is not safe for that: statements of the two mix in one transaction, and its"
         " state can break."
     ),
-    fix=(
+    fix=marked(
         "Give the thread an app context of its own (with app.app_context()), pass it"
         " ids instead of objects, and let it load them through its own db.session."
     ),
@@ -102,12 +103,12 @@ def _lent(case: Case, used: RawSession, before: Earlier) -> Found:
     "FSI302",
     "used-after-teardown",
     "error",
-    meaning=(
+    meaning=marked(
         "A session ran SQL after the request that first used it was torn down, outside"
         " of any other request. Nothing will end that transaction or return its"
         " connection."
     ),
-    fix=(
+    fix=marked(
         "Do not hand a session, or objects of one, to what outlives the request: let"
         " the thread, callback or generator push an app context of its own and load"
         " what it needs."
@@ -143,12 +144,12 @@ def used_after_teardown(case: Case) -> cabc.Iterator[Found]:
     "FSI303",
     "stream-changed-session",
     "warning",
-    meaning=(
+    meaning=marked(
         "The view used one session and the generator of its streamed response another:"
         " the first was removed when the view returned. Objects of the view are"
         " detached in the generator, and it reads in another transaction."
     ),
-    fix=(
+    fix=marked(
         "Load everything before the response is returned, or do all of the database"
         " work inside of the generator."
     ),
@@ -187,12 +188,12 @@ def stream_changed_session(case: Case) -> cabc.Iterator[Found]:
     "FSI304",
     "context-abandoned",
     "warning",
-    meaning=(
+    meaning=marked(
         "An app context that used a session is still pushed while its thread already"
         " serves another request. Its session is not removed, and Flask before 3.2"
         " lets the next requests of that thread run inside of it."
     ),
-    fix=(
+    fix=marked(
         "Push app contexts with a with block only. Close streamed responses whatever"
         " happens, on the thread that iterated them, or do not use the database in"
         " their generators."
@@ -225,12 +226,12 @@ def context_abandoned(case: Case) -> cabc.Iterator[Found]:
     "FSI305",
     "used-after-fork",
     "error",
-    meaning=(
+    meaning=marked(
         "A transaction that the parent process began, or a pooled connection that it"
         " opened, is used in a child. Both talk over one socket then: answers get mixed"
         " up, and the connection breaks for both."
     ),
-    fix=(
+    fix=marked(
         "Call engine.dispose(close=False) first thing in the child, and let it make"
         " its own sessions; with a preloading server do so in its post-fork hook."
     ),

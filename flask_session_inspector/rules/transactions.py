@@ -7,6 +7,7 @@ import typing as t
 
 from ..clues import CommitHookSql
 from ..clues import Poisoned
+from ..phrases import marked
 from ..recorder import RawStatement
 from ..recorder import RawTransaction
 from .case import Case
@@ -21,12 +22,12 @@ from .catalogue import rule
     "FSI203",
     "idle-in-transaction",
     "warning",
-    meaning=(
+    meaning=marked(
         "A transaction stayed open while no SQL ran, longer than"
         " SESSION_INSPECTOR_IDLE_TRANSACTION_MS. Its connection serves nobody else"
         " meanwhile, and its locks stay."
     ),
-    fix=(
+    fix=marked(
         "Commit or roll back before the slow part (a call to another service, a long"
         " computation, a large response), and begin again after it."
     ),
@@ -72,12 +73,12 @@ def idle_in_transaction(case: Case) -> cabc.Iterator[Found]:
     "FSI204",
     "poisoned-session",
     "error",
-    meaning=(
+    meaning=marked(
         "A flush failed and nobody rolled back, so the session refuses everything"
         " since: PendingRollbackError. The error that is seen is not the one that"
         " matters, which came before."
     ),
-    fix=(
+    fix=marked(
         "Call session.rollback() where the first failure is caught, or let it reach"
         " Flask; for a part that may fail use with session.begin_nested()."
     ),
@@ -108,12 +109,12 @@ def poisoned_session(case: Case) -> cabc.Iterator[Found]:
     "FSI206",
     "sql-in-commit-hook",
     "error",
-    meaning=(
+    meaning=marked(
         "A hook of a commit (after_commit, models_committed) asked the session for"
         " SQL, also by reading an attribute that the commit had expired. The session"
         " can send none then."
     ),
-    fix=(
+    fix=marked(
         "Take what the hook needs before the commit (before_commit, after_flush), or"
         " do its work when session.commit() has returned."
     ),

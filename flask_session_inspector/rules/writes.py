@@ -9,6 +9,7 @@ import typing as t
 
 from ..phrases import counted
 from ..phrases import joined
+from ..phrases import marked
 from ..recorder import RawSession
 from ..recorder import RawStatement
 from ..recorder import RawTransaction
@@ -29,12 +30,12 @@ _CREATE = re.compile(
     "FSI201",
     "discarded-writes",
     "error",
-    meaning=(
+    meaning=marked(
         "Rows were written, or objects added, changed or deleted, and then thrown away:"
         " the session was closed without a commit, though nobody rolled back and no"
         " exception was raised."
     ),
-    fix=(
+    fix=marked(
         "Call session.commit() when the work is done, or session.rollback() to say"
         " that it is not wanted."
     ),

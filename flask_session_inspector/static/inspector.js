@@ -25,12 +25,12 @@ function parse(html, selector) {
 
 /** Make an element like another one that was just parsed, which is used up. */
 function morph(old, fresh) {
+  held.delete(old);
   if ("fsiKeep" in old.dataset || old.isEqualNode(fresh)) return;
   if ("fsiHold" in old.dataset && isInUse(old)) {
     held.set(old, fresh);
     return;
   }
-  held.delete(old);
   for (const { name } of [...old.attributes]) {
     if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name);
   }
@@ -43,12 +43,20 @@ function morph(old, fresh) {
 function morphChildren(old, fresh) {
   const named = new Map();
   for (const child of old.children) if (child.id) named.set(child.id, child);
+  const staying = new Set([...fresh.children].map((child) => child.id));
+  const isStaying = (node) => node.id && staying.has(node.id);
   let next = old.firstChild;
   for (const wanted of [...fresh.childNodes]) {
-    const match = wanted.id ? named.get(wanted.id) : isLike(next, wanted) ? next : null;
+    const match = wanted.id ? named.get(wanted.id) : findLike(next, wanted, isStaying);
     if (!match) {
       old.insertBefore(document.adoptNode(wanted), next);
       continue;
+    }
+    // What is gone goes first: an element that is moved would lose focus and scroll position.
+    while (next !== match && !isStaying(next)) {
+      const leaving = next;
+      next = next.nextSibling;
+      leaving.remove();
     }
     if (match === next) next = next.nextSibling;
     else old.insertBefore(match, next);
@@ -64,6 +72,16 @@ function morphChildren(old, fresh) {
 
 function isLike(node, wanted) {
   return node && node.nodeName === wanted.nodeName && !node.id;
+}
+
+/** Find what a node without an id was before; what stood in front of it may be gone. */
+function findLike(next, wanted, isStaying) {
+  if (isLike(next, wanted)) return next;
+  if (!next || isStaying(next) || wanted.nodeType !== Node.ELEMENT_NODE) return null;
+  for (let node = next.nextSibling; node && !isStaying(node); node = node.nextSibling) {
+    if (isLike(node, wanted) && node.classList[0] === wanted.classList[0]) return node;
+  }
+  return null;
 }
 
 /** What must not move while somebody points at it: the new state waits here. */
@@ -192,7 +210,7 @@ async function askFor(part, url) {
   const type = response.headers.get("Content-Type") ?? "";
   if (!response.ok) {
     const says = type.startsWith("text/plain") ? await response.text() : "";
-    throw new Error(says || `${text("answered")} ${response.status}.`);
+    throw new Error(says || text("answered").replace("{status}", response.status));
   }
   return parse(await response.text(), `[data-fsi-etag]`);
 }
@@ -206,6 +224,7 @@ class LivePage {
   #latest = null;
   #arrived = new Map();
   #strangers = 0;
+  #isAnother = false; // The next update is of another store than the rows.
   #findings;
   #poll;
 
@@ -230,7 +249,8 @@ class LivePage {
   }
 
   async #ask() {
-    const url = new URL(this.#root.dataset.fsiUrl, location.href);
+    const url = new URL(location.href);
+    url.hash = "";
     url.searchParams.set("since", this.#root.dataset.fsiSince);
     let fresh;
     try {
@@ -240,7 +260,8 @@ class LivePage {
       throw error;
     }
     if (fresh) this.#take(fresh);
-    settle();
+    else this.#strangers = 0;
+    if (!this.#isPaused) settle();
     return Boolean(fresh);
   }
 
@@ -250,7 +271,7 @@ class LivePage {
       // Another worker has records of its own; after a restart there is no other one.
       if (fresh.querySelector("[data-fsi-several]") && this.#strangers++ < MOST_STRANGERS) return;
       this.#arrived.clear();
-      this.#rows?.replaceChildren();
+      this.#isAnother = true;
     }
     this.#strangers = 0;
     for (const name of ["fsiSince", "fsiEpoch", "fsiEtag", "fsiOldest"]) known[name] = fresh.dataset[name];
@@ -263,6 +284,7 @@ class LivePage {
       this.#arrived.set(row.id, row);
     }
     for (const id of [...this.#arrived.keys()].slice(0, -MOST_ROWS)) this.#arrived.delete(id);
+    for (const [id, row] of this.#arrived) if (!this.#isKept(row)) this.#arrived.delete(id);
     this.#latest = fresh;
     this.#announce(fresh);
     this.#show();
@@ -273,7 +295,12 @@ class LivePage {
     const fresh = this.#latest;
     if (fresh && !this.#isPaused) {
       this.#latest = null;
+      if (this.#isAnother) this.#rows?.replaceChildren();
+      this.#isAnother = false;
+      const focused = document.activeElement;
       morph(this.#root, fresh); // But for the rows, which are put in place one by one.
+      // One that was moved has lost it.
+      if (focused.isConnected && focused !== document.activeElement) focused.focus({ preventScroll: true });
       chooseAgain();
       this.#updated();
     }
@@ -304,9 +331,8 @@ class LivePage {
       } else continue;
       this.#arrived.delete(id);
     }
-    const oldest = Number(this.#root.dataset.fsiOldest);
     for (const row of [...rows.rows].reverse()) {
-      if (Number(row.dataset.fsiPlace) < oldest || rows.rows.length > MOST_ROWS) row.remove();
+      if (!this.#isKept(row) || rows.rows.length > MOST_ROWS) row.remove();
     }
     if (focused?.isConnected) scrollBy({ top: focused.getBoundingClientRect().top - before, behavior: "instant" });
     fill(this.#page, "shown", rows.rows.length.toLocaleString());
@@ -317,6 +343,11 @@ class LivePage {
       url.searchParams.set("before", last.id.replace("fsi-r-", ""));
       older.href = url;
     }
+  }
+
+  /** Say whether the server still has the record of a row. */
+  #isKept(row) {
+    return Number(row.dataset.fsiPlace) >= Number(this.#root.dataset.fsiOldest);
   }
 
   /** Tell those who do not see the page of a finding, not of every request. */
@@ -439,14 +470,18 @@ class LivePanel {
   #noteFetched(entries) {
     for (const entry of entries) {
       if (!["fetch", "xmlhttprequest", "beacon"].includes(entry.initiatorType)) continue;
-      this.#fetched.add(decodeURI(new URL(entry.name).pathname));
+      const { origin, pathname } = new URL(entry.name);
+      if (origin !== location.origin) continue;
+      try {
+        this.#fetched.add(decodeURIComponent(pathname));
+      } catch {} // No path that the server could name.
     }
     this.#markFetched();
   }
 
   #markFetched() {
     for (const kind of this.#part.querySelectorAll("[data-fsi-path]")) {
-      if (this.#fetched.has(kind.dataset.fsiPath)) kind.textContent = "AJAX";
+      if (this.#fetched.has(kind.dataset.fsiPath)) kind.textContent = text("script");
     }
   }
 }
@@ -512,6 +547,8 @@ document.addEventListener("keydown", (event) => {
   const mark = event.target.closest?.(MARK);
   if (!mark || event.ctrlKey || event.altKey || event.metaKey) return;
   if (event.key === "Escape") {
+    // The toolbar closes its panel by the same key: by the next press.
+    if (chosen) event.stopPropagation();
     choose(null);
     return;
   }
@@ -525,7 +562,7 @@ document.addEventListener("keydown", (event) => {
   for (const one of marks) one.setAttribute("tabindex", one === marks[next] ? "0" : "-1");
   marks[next].focus();
   choose(marks[next]);
-});
+}, true);
 
 /* Without this script the mark leads to the statement's row; with it, the statement comes to the mark. */
 document.addEventListener("click", (event) => {
@@ -555,7 +592,7 @@ function closePopups(except) {
 
 function start() {
   const page = document.querySelector(".fsi-page");
-  const root = page?.querySelector("#fsi-live[data-fsi-url]");
+  const root = page?.querySelector("#fsi-live[data-fsi-etag]");
   if (root) new LivePage(page, root);
   for (const panel of document.querySelectorAll(".fsi-panel[data-fsi-url]")) new LivePanel(panel);
   if (!page) return;

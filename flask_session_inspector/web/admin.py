@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 from flask import Response
@@ -13,7 +14,9 @@ from flask import request
 from flask_admin import Admin  # type: ignore[import-untyped] # has no types
 from flask_admin import BaseView
 from flask_admin import expose
+from werkzeug.local import LocalProxy
 
+from ..phrases import marked
 from . import live
 from .access import denial
 from .access import forgery
@@ -24,6 +27,9 @@ from .pages.list_page import LIST_QUERY
 from .pages.list_page import list_page
 from .pages.record_page import detail_page
 from .rendering import render
+from .translating import English
+from .translating import gettext
+from .translating import language
 
 if t.TYPE_CHECKING:
     from flask import Blueprint
@@ -35,6 +41,7 @@ if t.TYPE_CHECKING:
 _VIEWS = frozenset(
     {"index", "record_page", "findings_page", "audit_page", "clear", "resume"}
 )
+_NAMES = frozenset({marked("Sessions"), marked("Session inspector")})
 _DARK_SWATCHES = frozenset({"cyborg", "darkly", "slate", "solar", "superhero"})
 
 
@@ -55,6 +62,9 @@ class SessionsView(BaseView):  # type: ignore[misc] # of a module without types
         # The fourth positional parameter of a view is its URL.
         if len(args) < 3:
             kwargs.setdefault("url", "sessions")
+        if name in _NAMES:
+            # Like Flask-Admin's own, it is in the language of whoever sees the menu.
+            name = t.cast(str, LocalProxy(functools.partial(gettext, name)))
         super().__init__(name, *args, **kwargs)
 
     def create_blueprint(self, admin: Admin) -> Blueprint:
@@ -72,7 +82,7 @@ class SessionsView(BaseView):  # type: ignore[misc] # of a module without types
         """The list: verdicts, diagram, requests."""
         inspection = _present()
         query = {name: _query().get(name, "") for name in LIST_QUERY}
-        watch = live.watch(inspection, self._links().requests(**query))
+        watch = live.watch(inspection)
         if live.is_known(watch):
             return live.unchanged(watch)
         page = list_page(inspection, query, since=live.since())
@@ -85,7 +95,7 @@ class SessionsView(BaseView):  # type: ignore[misc] # of a module without types
     def record_page(self, record_id: str) -> Response:
         """The detail of one record; 404 if it is unknown or no longer kept."""
         inspection = _present()
-        watch = live.watch(inspection, self._links().record(record_id))
+        watch = live.watch(inspection)
         record = inspection.request(record_id)
         if record is None:
             return self._answer(
@@ -94,7 +104,7 @@ class SessionsView(BaseView):  # type: ignore[misc] # of a module without types
                 404,
                 record_id=record_id,
                 most=inspection.config.max_requests,
-                title="No such record",
+                title=gettext("No such record"),
             )
         if live.is_known(watch):
             return live.unchanged(watch)
@@ -105,7 +115,7 @@ class SessionsView(BaseView):  # type: ignore[misc] # of a module without types
     def findings_page(self) -> Response:
         """The faults that were found, by their code."""
         inspection = _present()
-        watch = live.watch(inspection, self._links().findings())
+        watch = live.watch(inspection)
         if live.is_known(watch):
             return live.unchanged(watch)
         page = findings_page(inspection)
@@ -119,7 +129,7 @@ class SessionsView(BaseView):  # type: ignore[misc] # of a module without types
         # The search for what keeps a session alive is not to be repeated by itself.
         watch = live.NOTHING
         if not session:
-            watch = live.watch(inspection, self._links().audit())
+            watch = live.watch(inspection)
             if live.is_known(watch):
                 return live.unchanged(watch)
         page = audit_page(inspection, session)
@@ -158,6 +168,7 @@ class SessionsView(BaseView):  # type: ignore[misc] # of a module without types
         html = self.render(
             "session_inspector/page.html",
             inspector_title=values["title"],
+            inspector_language=language(),
             inspector_body=body,
             is_dark=swatch in _DARK_SWATCHES,
         )
@@ -203,7 +214,7 @@ def _refuse() -> Response | None:
 
 
 def _denied(status: int, sentence: str) -> Response:
-    response = make_response(render("denied.html", sentence=sentence), status)
+    response = make_response(render("denied.html", sentence=English(sentence)), status)
     response.headers["Cache-Control"] = "no-store"
     return response
 

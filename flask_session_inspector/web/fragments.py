@@ -27,7 +27,7 @@ def panel(request_id: str) -> Response:
     :param request_id: The record's id.
     """
     inspection: Inspection = current_app.extensions["session_inspector"]
-    watch = live.watch(inspection, request.path)
+    watch = live.watch(inspection)
     record = inspection.request(request_id)
     if record is None:
         text = "This request has not ended yet, or its record is no longer kept."

@@ -28,33 +28,28 @@ SINCE = "since"
 class Watch:
     """Where a page stands; its script finds this in attributes.
 
-    :param url: Where to ask what is new; empty if the page is not live.
     :param cursor: Up to where the page knows the records.
     :param epoch: Tells whether the records are still of the same store.
     :param oldest: The place of the oldest record that is retained.
-    :param etag: The state that the page shows.
+    :param etag: The state that the page shows; empty if the page is not live.
     """
 
-    url: str
     cursor: str
     epoch: str
     oldest: int
     etag: str
 
 
-NOTHING = Watch("", "", "", 0, "")
+NOTHING = Watch("", "", 0, "")
 
 
-def watch(inspection: Inspection, url: str) -> Watch:
+def watch(inspection: Inspection) -> Watch:
     """Note where a page stands, before anything of it is read.
 
     What comes meanwhile is told a second time, never missed.
-
-    :param url: The address of the page with its filters.
     """
     cursor = inspection.cursor
     return Watch(
-        url,
         cursor,
         cursor.partition(".")[0],
         inspection.oldest_place,

@@ -15,9 +15,13 @@ from flask import url_for
 from flask_debugtoolbar.panels import DebugPanel
 
 from ..guard import guard
+from ..phrases import marked
 from .access import denial
 from .pages import panels
 from .rendering import render
+from .translating import English
+from .translating import gettext
+from .translating import gettext_markup
 
 if t.TYPE_CHECKING:
     from werkzeug import Request
@@ -34,8 +38,8 @@ class SessionsPanel(DebugPanel):
 
     # Not DebugPanel.context: that is one dict for all panels of all requests.
     _view: panels.PanelView | None = None
-    _sentence = "This request was not recorded."
-    _subtitle = "not recorded"
+    _sentence = marked("This request was not recorded.")
+    _subtitle = marked("not recorded")
 
     def process_response(self, request: Request, response: Response) -> None:
         """Take the record as it stands when the response is made."""
@@ -43,18 +47,20 @@ class SessionsPanel(DebugPanel):
             self._look(response.status_code)
         except Exception:
             self._view = None
-            self._sentence = "The panel could not be made; the log says why."
-            self._subtitle = "failed"
+            self._sentence = gettext("The panel could not be made; the log says why.")
+            self._subtitle = gettext("failed")
             guard.report("the debug toolbar's panel")
 
     def _look(self, status: int) -> None:
+        self._sentence = gettext(SessionsPanel._sentence)
+        self._subtitle = gettext(SessionsPanel._subtitle)
         inspection: Inspection | None = current_app.extensions.get("session_inspector")
         if inspection is None:
-            self._sentence = "This application has no SessionInspector."
+            self._sentence = gettext("This application has no SessionInspector.")
             return
         sentence = denial(inspection)
         if sentence is not None:
-            self._sentence, self._subtitle = sentence, "not allowed"
+            self._sentence, self._subtitle = English(sentence), gettext("not allowed")
             return
         record = inspection.current()
         if record is not None:
@@ -63,27 +69,30 @@ class SessionsPanel(DebugPanel):
             self._view = panels.panel_view(inspection, record, pending=True)
             self._subtitle = self._view.subtitle
         elif not inspection.config.enabled:
-            self._sentence = (
+            self._sentence = gettext(
                 "Nothing is recorded, because SESSION_INSPECTOR_ENABLED is False."
             )
         elif inspection.paused:
-            self._sentence = "This request was not recorded: recording is paused."
+            self._sentence = gettext(
+                "This request was not recorded: recording is paused."
+            )
         elif flask_request.blueprint in inspection.own_blueprints:
-            self._sentence = "The inspector's own pages are not recorded."
+            self._sentence = gettext("The inspector's own pages are not recorded.")
         else:
-            self._sentence = (
+            self._sentence = gettext(
                 "This request was not recorded: SESSION_INSPECTOR_EXCLUDE or"
                 " SESSION_INSPECTOR_SAMPLE_RATE leaves it out."
             )
 
     def nav_title(self) -> str:
-        return "Sessions"
+        return gettext("Sessions")
 
     def nav_subtitle(self) -> str:
         return self._subtitle
 
     def title(self) -> str:
-        return "Sessions"
+        # The toolbar does not escape it.
+        return gettext_markup("Sessions")
 
     def url(self) -> str:
         return ""
@@ -94,7 +103,7 @@ class SessionsPanel(DebugPanel):
             return self._content()
         except Exception:
             guard.report("the debug toolbar's panel")
-            return "The panel could not be made; the log says why."
+            return gettext_markup("The panel could not be made; the log says why.")
 
     def _content(self) -> str:
         view = self._view

@@ -272,7 +272,7 @@ class TestDetail:
         record = shop.get()
         shop.get()
         html = page(shop.app.test_client(), f"{LIST}requests/{record.id}", 404)
-        assert "the last 1 are kept" in html
+        assert "only the last is kept" in html
 
     def test_statement_without_a_session(self, make_shop: MakeShop) -> None:
         shop = inspected(make_shop)

@@ -397,7 +397,7 @@ class TestTimeline:
 class TestFlow:
     def test_isolated(self) -> None:
         steps = flow(handmade.record(1, handmade.session(1042)), NOTHING)
-        assert [step.name for step in steps] == [
+        assert [step.label for step in steps] == [
             "Request",
             "Proxy",
             "Session",
@@ -431,7 +431,7 @@ class TestFlow:
 
     def test_trouble(self) -> None:
         steps = flow(pinned(1), frozenset({1001}))
-        tones = {step.name: step.tone for step in steps}
+        tones = {step.label: step.tone for step in steps}
         assert tones["Session"] == "bad"
         assert tones["Teardown"] == "bad"
 

@@ -42,6 +42,7 @@ class OpenPage:
 
     def __init__(self, client: FlaskClient, path: str = LIST) -> None:
         self._client = client
+        self._url = f"{path}{'&' if '?' in path else '?'}"
         self._take(Markup(client.get(path).text))
 
     def _take(self, markup: Markup) -> None:
@@ -56,9 +57,8 @@ class OpenPage:
 
     def ask(self) -> TestResponse:
         """Ask as the script does."""
-        url = self.attribute("url")
         response = self._client.get(
-            f"{url}{'&' if '?' in url else '?'}since={self.attribute('since')}",
+            f"{self._url}since={self.attribute('since')}",
             headers={"If-None-Match": f'"{self.attribute("etag")}"'},
         )
         if response.status_code == 200:
@@ -182,11 +182,11 @@ class TestAsking:
 
     def test_a_page_with_a_problem_does_not_ask(self, shop: Shop) -> None:
         html = shop.app.test_client().get(f"{LIST}?status=soon").text
-        assert "data-fsi-url" not in html
+        assert "data-fsi-etag" not in html
 
     def test_what_keeps_a_session_alive_is_not_searched_again(self, shop: Shop) -> None:
         html = shop.app.test_client().get(f"{LIST}audit?session=1").text
-        assert "data-fsi-url" not in html
+        assert "data-fsi-etag" not in html
 
     def test_the_toolbar_stays_out_of_it(self, shop: Shop) -> None:
         DebugToolbarExtension(shop.app)
@@ -223,7 +223,6 @@ class TestLimit:
         client = shop.app.test_client()
         assert len(rows(client.get(f"{LIST}?limit=2").text)) == 2
         assert len(rows(client.get(f"{LIST}?limit=1000").text)) == 3
-        assert "limit=2" in OpenPage(client, f"{LIST}?limit=2").attribute("url")
 
     @pytest.mark.parametrize(
         "limit", ["0", "1001", "-1", "x", "1_0", "\u0661", "9" * 50]

@@ -11,6 +11,7 @@ from ...records import SessionRecord
 from ...records import TransactionRecord
 from ..pages.formats import shorten
 from ..pages.wording import Glyph
+from ..translating import gettext
 
 SHAPES = {"commit": "commit", "rollback": "rollback", "close": "closed", "open": "use"}
 
@@ -84,8 +85,10 @@ class Scale:
             x = self.at(index * step)
             near_end = x > self._right - 20
             anchor = "start" if index == 0 else "end" if near_end else "middle"
-            unit = " ms" if index == last else ""
-            ticks.append(Tick(x, f"{index * step:,.{decimals}f}{unit}", anchor))
+            text = f"{index * step:,.{decimals}f}"
+            if index == last:
+                text = gettext("%(time)s ms", time=text)
+            ticks.append(Tick(x, text, anchor))
         return tuple(ticks)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+from ...phrases import marked
 from ...records import RequestRecord
-from ..pages.formats import milliseconds
+from ..pages.formats import in_ms
 from ..pages.formats import place
+from ..translating import gettext
 from .axis import Bar
 from .axis import Scale
 from .axis import fitting
@@ -14,12 +16,12 @@ from .axis import fitting
 MOST = 6
 
 _FIRST = {
-    (False, "request"): "pushed by the request",
-    (True, "request"): "pushed before the request",
-    (False, "cli"): "pushed by the command",
-    (True, "cli"): "pushed before the command",
-    (False, "context"): "pushed by the application",
-    (True, "context"): "pushed by the application",
+    (False, "request"): marked("pushed by the request"),
+    (True, "request"): marked("pushed before the request"),
+    (False, "cli"): marked("pushed by the command"),
+    (True, "cli"): marked("pushed before the command"),
+    (False, "context"): marked("pushed by the application"),
+    (True, "context"): marked("pushed by the application"),
 }
 
 
@@ -35,7 +37,7 @@ def context_bars(
     :param pitch: From one bar to the next.
     """
     # The record ends with the context that it began with.
-    first = _FIRST[record.reused_context, record.kind]
+    first = gettext(_FIRST[record.reused_context, record.kind])
     spans = [(0, 0.0, record.duration_ms, first), *_nested(record)[: MOST - 1]]
     return [
         _bar(number, start, end, text, scale, top + track * pitch)
@@ -48,10 +50,15 @@ def _bar(
 ) -> Bar:
     x, width = scale.bar(start, end, 4)
     name = f"{number + 1}, {text}"
-    times = f"{milliseconds(start)} ms to {milliseconds(end)} ms"
+    values = {"name": name, "start": in_ms(start), "end": in_ms(end)}
     if number:
-        times += ", from the first to the last use of its sessions"
-    title = f"App context {name}, {times}"
+        title = gettext(
+            "App context %(name)s, %(start)s to %(end)s, from the first to the last"
+            " use of its sessions",
+            **values,
+        )
+    else:
+        title = gettext("App context %(name)s, %(start)s to %(end)s", **values)
     return Bar(x, y, width, 20, "m-tx is-closed", title, fitting(name, width))
 
 
@@ -66,7 +73,9 @@ def _nested(record: RequestRecord) -> list[tuple[int, float, float, str]]:
         if not session.context or not moments:
             continue
         where = place(session.first_use)
-        nested = f"nested, {where.short}" if where else "nested"
+        nested = gettext("nested")
+        if where:
+            nested = gettext("nested, %(place)s", place=where.short)
         start, end, text = spans.get(session.context, (math.inf, 0.0, nested))
         spans[session.context] = (min(start, *moments), max(end, *moments), text)
     return [(number, *spans[number]) for number in sorted(spans)]

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import collections.abc as cabc
 
-from ...phrases import counted
-from ...phrases import listed
 from ...records import Holder
 from ...records import RequestRecord
 from ...records import SessionRecord
@@ -20,6 +18,9 @@ from ..pages.wording import Tone
 from ..pages.wording import heading
 from ..pages.wording import spoken
 from ..pages.wording import status_glyph
+from ..translating import gettext
+from ..translating import listed
+from ..translating import ngettext
 from .proxies import find_bypass
 from .proxies import lay_out_proxies
 from .scope_parts import Scope
@@ -203,7 +204,7 @@ class _Layout:
                 tone = self._tone(session)
                 self.wires.append(arrow_around(self.centre(column), top, vessel, tone))
         if hidden:
-            text = f"+{hidden:,} more"
+            text = ngettext("+%(num)s more", "+%(num)s more", hidden)
             self.overflow.append((self.centre(column), self.vessel_top + 182, text))
         return hidden
 
@@ -258,9 +259,15 @@ class _Layout:
         for session in record.sessions[:4]:
             vessel = self.drawn.get(session.serial)
             if vessel is not None:
-                facts.append(f"session {vessel.label}, {vessel.words}")
+                facts.append(
+                    gettext(
+                        "session %(session)s, %(facts)s",
+                        session=vessel.label,
+                        facts=vessel.words,
+                    )
+                )
         if not record.sessions:
-            facts.append("no session")
+            facts.append(gettext("no session"))
         most = int((self.box - 18) / 6.4)
         return Tile(
             record.id,
@@ -272,17 +279,20 @@ class _Layout:
             shorten(path, most),
             spoken(record),
             ", ".join(facts),
-            "" if record.sessions else "no session",
+            "" if record.sessions else gettext("no session"),
         )
 
     def _captions(self) -> tuple[tuple[str, float], ...]:
         y = self.vessel_top
         return (
-            ("Proxy" if self.has_proxy else "Origin", self.proxies[0].y + 32),
-            ("Request", self.top + 28),
-            ("Session", y + 22),
-            ("Queries", y + 85),
-            ("Teardown", y + _TALL - 10),
+            (
+                gettext("Proxy") if self.has_proxy else gettext("Origin"),
+                self.proxies[0].y + 32,
+            ),
+            (gettext("Request"), self.top + 28),
+            (gettext("Session"), y + 22),
+            (gettext("Queries"), y + 85),
+            (gettext("Teardown"), y + _TALL - 10),
         )
 
     def _stops(self, tiles: tuple[Tile, ...], hidden: list[int]) -> tuple[Stop, ...]:
@@ -312,12 +322,12 @@ class _Layout:
         return tuple(stops)
 
     def _label(self) -> str:
-        facts = [counted(len(self.requests), "request")]
+        facts = [ngettext("%(num)s request", "%(num)s requests", len(self.requests))]
         shared = [each for each in self.vessels if each.shared]
         facts += [f"{each.label} {each.flag}" for each in shared[:3]]
         left = [each.label for each in self.vessels if each.is_open]
         if left:
-            facts.append(f"{listed(left)} not removed")
+            facts.append(gettext("%(sessions)s not removed", sessions=listed(left)))
         if not shared and not left and self.vessels:
-            facts.append("each session served one request and ended with it")
+            facts.append(gettext("each session served one request and ended with it"))
         return "; ".join(facts)

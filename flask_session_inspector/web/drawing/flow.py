@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...phrases import counted
-from ...phrases import listed
 from ...records import RequestRecord
-from ..pages.formats import milliseconds
+from ..pages.formats import in_ms
 from ..pages.wording import Tone
 from ..pages.wording import ended_glyph
 from ..pages.wording import heading
 from ..pages.wording import numbered_statements
 from ..pages.wording import session_outcome
 from ..pages.wording import status_glyph
+from ..translating import gettext
+from ..translating import listed
+from ..translating import ngettext
 
 
 @dataclass(frozen=True)
 class Step:
     """One step of the strip.
 
-    :param name: Which step.
+    :param name: Which step, a class of the stylesheet.
+    :param label: Its name.
     :param title: The fact.
     :param aside: A number beside it.
     :param note: A line below it.
@@ -30,6 +32,7 @@ class Step:
     """
 
     name: str
+    label: str
     title: str
     aside: str = ""
     note: str = ""
@@ -59,8 +62,8 @@ def _request(record: RequestRecord) -> Step:
     verb, target = heading(record)
     status = status_glyph(record)
     aside = "" if record.status is None and record.error is None else status.label
-    name = "Request" if record.kind == "request" else "Start"
-    return Step(name, verb, aside, target, tone=status.tone)
+    label = gettext("Request") if record.kind == "request" else gettext("Start")
+    return Step("request", label, verb, aside, target, tone=status.tone)
 
 
 def _proxy(record: RequestRecord) -> Step:
@@ -68,65 +71,91 @@ def _proxy(record: RequestRecord) -> Step:
         dict.fromkeys(each.registry for each in record.sessions if each.registry)
     )
     outside = sum(1 for each in record.sessions if each.registry is None)
+    label = gettext("Proxy")
     if not record.sessions:
-        note = "no session was asked for"
-        return Step("Proxy", "not used", note=note, absent=True)
+        note = gettext("no session was asked for")
+        return Step("proxy", label, gettext("not used"), note=note, absent=True)
     if not registries:
-        note = "not from a scoped_session"
-        return Step("Proxy", "none", note=note, absent=True)
-    note = (
-        f"and {counted(outside, 'session')} without it"
-        if outside
-        else (f"scope: {counted(record.contexts, 'app context')}")
-    )
-    return Step("Proxy", listed(registries, 2), note=note, icon="proxy")
+        note = gettext("not from a scoped_session")
+        return Step("proxy", label, gettext("none"), note=note, absent=True)
+    if outside:
+        note = ngettext(
+            "and %(num)s session without it",
+            "and %(num)s sessions without it",
+            outside,
+        )
+    else:
+        note = ngettext(
+            "scope: %(num)s app context",
+            "scope: %(num)s app contexts",
+            record.contexts,
+        )
+    return Step("proxy", label, listed(registries, 2), note=note, icon="proxy")
 
 
 def _session(record: RequestRecord, shared: frozenset[int]) -> Step:
     labels = [each.label for each in record.sessions]
+    label = gettext("Session")
     if not labels:
-        return Step("Session", "none", absent=True)
-    title = labels[0] if len(labels) == 1 else counted(len(labels), "session")
+        return Step("session", label, gettext("none"), absent=True)
+    title = labels[0]
+    if len(labels) > 1:
+        title = ngettext("%(num)s session", "%(num)s sessions", len(labels))
     common = [each.label for each in record.sessions if each.serial in shared]
     if common:
-        note = "shared with other requests"
+        note = gettext("shared with other requests")
         if len(labels) > 1:
-            note = f"{listed(common, 2)} shared"
-        return Step("Session", title, note=note, icon="shared", tone="bad")
-    note = "used by this request only" if record.kind == "request" else "used here only"
+            note = gettext("%(sessions)s shared", sessions=listed(common, 2))
+        return Step("session", label, title, note=note, icon="shared", tone="bad")
     if len(labels) > 1:
         note = listed(labels, 4)
-    return Step("Session", title, note=note)
+    elif record.kind == "request":
+        note = gettext("used by this request only")
+    else:
+        note = gettext("used here only")
+    return Step("session", label, title, note=note)
 
 
 def _queries(record: RequestRecord, pending: bool) -> Step:
     number = record.statement_count
-    title = counted(number, "statement") if number else "no SQL"
+    label = gettext("Queries")
+    title = gettext("no SQL")
+    if number:
+        title = ngettext("%(num)s statement", "%(num)s statements", number)
     time = sum(each.statement.duration_ms for each in numbered_statements(record))
     outcomes = [session_outcome(each, pending=pending) for each in record.sessions]
     tones = [each for each in outcomes if each.tone]
-    aside = f"{milliseconds(time)} ms" if number else ""
+    aside = in_ms(time) if number else ""
     # Several sessions have one thing in common, or a trouble, or nothing to say.
     if tones or len({each.label for each in outcomes}) == 1:
         chosen = (tones or outcomes)[0]
-        return Step("Queries", title, aside, chosen.label, chosen.icon, chosen.tone)
-    return Step("Queries", title, aside)
+        return Step(
+            "queries", label, title, aside, chosen.label, chosen.icon, chosen.tone
+        )
+    return Step("queries", label, title, aside)
 
 
 def _teardown(record: RequestRecord, pending: bool) -> Step:
+    label = gettext("Teardown")
     if pending:
-        return Step("Teardown", "pending", note="after the response", icon="use")
+        note = gettext("after the response")
+        return Step("teardown", label, gettext("pending"), note=note, icon="use")
     if not record.sessions:
-        return Step("Teardown", "done", note="nothing to remove", icon="ok")
+        note = gettext("nothing to remove")
+        return Step("teardown", label, gettext("done"), note=note, icon="ok")
     ends = [ended_glyph(each) for each in record.sessions]
     left = [each for each in ends if each.tone == "bad"]
     if left:
         title = left[0].label
         if len(ends) > 1:
-            title = f"{len(left)} of {len(ends)} {title}"
-        note = "open after the end"
-        return Step("Teardown", title, note=note, icon="open", tone="bad")
+            title = gettext(
+                "%(number)s of %(all)s %(end)s",
+                number=len(left),
+                all=len(ends),
+                end=title,
+            )
+        note = gettext("open after the end")
+        return Step("teardown", label, title, note=note, icon="open", tone="bad")
     words = listed(sorted({each.label for each in ends}, reverse=True))
-    return Step(
-        "Teardown", words, note="confirmed after the response", icon="ok", tone="ok"
-    )
+    note = gettext("confirmed after the response")
+    return Step("teardown", label, words, note=note, icon="ok", tone="ok")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import collections.abc as cabc
 from dataclasses import dataclass
 
-from ...phrases import counted
 from ...records import RequestRecord
 from ..pages.formats import milliseconds
 from ..pages.wording import numbered_statements
 from ..pages.wording import transaction_glyph
+from ..translating import ngettext
 from .axis import SHAPES
 from .axis import Bar
 from .axis import Scale
@@ -105,13 +105,22 @@ def mini(record: RequestRecord, *, idle_ms: float) -> Mini | None:
 
 
 def _label(record: RequestRecord, transactions: int, end: float) -> str:
-    label = counted(record.statement_count, "statement")
+    label = ngettext("%(num)s statement", "%(num)s statements", record.statement_count)
     if transactions:
-        label += f" in {counted(transactions, 'transaction')}"
+        label = ngettext(
+            "%(statements)s in %(num)s transaction",
+            "%(statements)s in %(num)s transactions",
+            transactions,
+            statements=label,
+        )
     if record.connections:
         longest = max(held(each, end) for each in record.connections)
-        label += (
-            f", {counted(len(record.connections), 'connection')} held for up to"
-            f" {milliseconds(longest)} of {milliseconds(record.duration_ms)} ms"
+        connections = ngettext(
+            "%(num)s connection held for up to %(longest)s of %(all)s ms",
+            "%(num)s connections held for up to %(longest)s of %(all)s ms",
+            len(record.connections),
+            longest=milliseconds(longest),
+            all=milliseconds(record.duration_ms),
         )
+        label = f"{label}, {connections}"
     return label

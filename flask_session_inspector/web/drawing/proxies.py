@@ -5,10 +5,12 @@ from __future__ import annotations
 import collections.abc as cabc
 from dataclasses import dataclass
 
-from ...phrases import listed
 from ...records import Holder
 from ...records import RequestRecord
 from ..pages.formats import shorten
+from ..translating import gettext
+from ..translating import listed
+from ..translating import ngettext
 
 TOP, HEIGHT = 6, 54
 MOST_BARS = 3
@@ -66,17 +68,25 @@ def find_bypass(holders: cabc.Iterable[Holder]) -> Bypass | None:
     if not pinned:
         return None
     first = pinned[0]
-    what = f"a raw {first.holds}"
+    what: str = first.holds
     if first.session is not None:
         what += f" S{first.session}"
-    note = f"it holds {what}"
+    note = gettext("it holds a raw %(what)s", what=what)
     if len(pinned) > 1:
-        note += f", and {len(pinned) - 1:,} more"
+        note = ngettext(
+            "it holds a raw %(what)s, and %(num)s more",
+            "it holds a raw %(what)s, and %(num)s more",
+            len(pinned) - 1,
+            what=what,
+        )
     where = short_holder(first.where)
     return Bypass(
-        f"{shorten(where, 24)} bypasses it",
+        gettext("%(holder)s bypasses it", holder=shorten(where, 24)),
         shorten(note, 46),
-        "; ".join(f"{each.where} holds a {each.holds}" for each in pinned),
+        "; ".join(
+            gettext("%(holder)s holds a %(what)s", holder=each.where, what=each.holds)
+            for each in pinned
+        ),
     )
 
 
@@ -92,9 +102,14 @@ def _views(holders: cabc.Iterable[Holder]) -> str:
         for each in holders
         if each.where.startswith(_VIEW) and " > " not in each.where
     ]
-    if len(names) == 1:
-        return f"{_VIEW}{names[0]}"
-    return f"the {_VIEW.rstrip()}s {listed(names, 4)}" if names else ""
+    if not names:
+        return ""
+    return ngettext(
+        "admin view %(views)s",
+        "the admin views %(views)s",
+        len(names),
+        views=listed(names, 4),
+    )
 
 
 def _name_of_held(where: str) -> str:
@@ -189,17 +204,27 @@ def _bar(
     name = names[proxy_id]
     changed = list(names.values()).count(name) > 1 and name != "scoped_session"
     held_by = _views(each for each in holders if each.proxy_id == proxy_id)
-    text = "the same proxy in every request"
+    text = gettext("the same proxy in every request")
     if changed:
-        text = "not the same object in every request"
+        text = gettext("not the same object in every request")
     if held_by:
-        text += f", held by {held_by}"
+        text = gettext("%(fact)s, held by %(holders)s", fact=text, holders=held_by)
     facts = f"scoped_session {proxy_id:#x}"
     if unused:
-        verb = "was" if len(unused) == 1 else "were"
-        facts += f"; {listed(unused, 2)} {verb} not used"
+        idle = ngettext(
+            "%(names)s was not used",
+            "%(names)s were not used",
+            len(unused),
+            names=listed(unused, 2),
+        )
+        facts = f"{facts}; {idle}"
     if rest:
-        text = f"and {rest:,} more beside it, {text}"
+        text = ngettext(
+            "and %(num)s more beside it, %(fact)s",
+            "and %(num)s more beside it, %(fact)s",
+            rest,
+            fact=text,
+        )
     most = int((room - 60) / 6.3) - len(name)
     return ProxyBar(
         *box,
@@ -218,24 +243,26 @@ def _no_proxy(
     right: float,
 ) -> ProxyBar:
     origins = {each.origin for record in requests for each in record.sessions}
-    text = "each session was made directly"
+    text = gettext("each session was made directly")
     if origins == {"factory"}:
-        text = "each session came from a sessionmaker"
+        text = gettext("each session came from a sessionmaker")
     if not origins:
-        text = "and no session was used"
+        text = gettext("and no session was used")
     of_db = [each for each in holders if each.holds == "db"]
     held_by = _views(of_db)
     if held_by:
-        text += f"; db is held by {held_by}"
-    facts = "What scopes a session here is the code that made it."
+        text = gettext(
+            "%(fact)s; db is held by %(holders)s", fact=text, holders=held_by
+        )
+    facts = gettext("What scopes a session here is the code that made it.")
     if any(each.where == _EXTENSION for each in of_db):
-        facts = "What scopes a session here is the SQLAlchemy extension."
+        facts = gettext("What scopes a session here is the SQLAlchemy extension.")
     return ProxyBar(
         left,
         round(right - left, 1),
-        "no scoped_session",
+        gettext("no scoped_session"),
         shorten(text, 130),
         facts,
-        f"No scoped_session: {text}",
+        gettext("No scoped_session: %(fact)s", fact=text),
         is_proxy=False,
     )

@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ...phrases import counted
 from ...records import ConnectionCheckout
 from ...records import RequestRecord
 from ...records import SessionRecord
 from ...records import TransactionRecord
-from ..pages.formats import milliseconds
+from ..pages.formats import in_ms
 from ..pages.formats import one_line
 from ..pages.formats import place
 from ..pages.formats import shorten
 from ..pages.wording import NumberedStatement
+from ..pages.wording import ended_glyph
 from ..pages.wording import numbered_statements
 from ..pages.wording import spoken
 from ..pages.wording import transaction_glyph
+from ..translating import gettext
+from ..translating import ngettext
 from .axis import SHAPES
 from .axis import Bar
 from .axis import Scale
@@ -99,11 +101,21 @@ def timeline(
     for session in shown:
         drawing.add_session(session, pending)
     drawing.add_rest()
-    end = "so far" if pending else f"teardown at {milliseconds(record.duration_ms)} ms"
+    end = gettext("so far")
+    if not pending:
+        end = gettext("teardown at %(time)s", time=in_ms(record.duration_ms))
+    label = gettext(
+        "Timeline of %(request)s: %(sessions)s, %(statements)s, %(end)s",
+        request=spoken(record),
+        sessions=ngettext("%(num)s session", "%(num)s sessions", len(record.sessions)),
+        statements=ngettext(
+            "%(num)s statement", "%(num)s statements", record.statement_count
+        ),
+        end=end,
+    )
     return Timeline(
         drawing.y + 26,
-        f"Timeline of {spoken(record)}: {counted(len(record.sessions), 'session')},"
-        f" {counted(record.statement_count, 'statement')}, {end}",
+        label,
         drawing.scale.ticks(),
         tuple(drawing.bands),
         tuple(drawing.lanes),
@@ -140,18 +152,19 @@ class _Drawing:
 
     def add_contexts(self, record: RequestRecord) -> None:
         top = self._open_band()
-        self.lanes.append(Lane(self.y + 14, "app contexts"))
+        self.lanes.append(Lane(self.y + 14, gettext("app contexts")))
         bars = context_bars(record, self.scale, self.y, _TRACK)
         self.bars += bars
         self.y += len(bars) * _TRACK
         hidden = record.contexts - len(bars)
         if hidden > 0:
-            self.lanes.append(Lane(self.y + 14, f"and {hidden:,} more"))
+            more = ngettext("and %(num)s more", "and %(num)s more", hidden)
+            self.lanes.append(Lane(self.y + 14, more))
             self.y += _TRACK
         self._close_band(top)
 
     def add_session(self, session: SessionRecord, pending: bool) -> None:
-        top = self._open_band(session.label, "session")
+        top = self._open_band(session.label, gettext("session"))
         self._add_life(session, pending)
         self.y += _TRACK
         self._add_transactions(session)
@@ -161,7 +174,7 @@ class _Drawing:
     def add_rest(self) -> None:
         """Draw what ran on a connection without a session."""
         if None in self._statements or None in self._connections:
-            top = self._open_band("no session")
+            top = self._open_band(gettext("no session"))
             self.y += _TRACK
             self._add_used(None)
             self._close_band(top)
@@ -181,7 +194,7 @@ class _Drawing:
         starts = [each.began_ms for each in session.transactions]
         starts += [each.at_ms for each in session.statements]
         if not starts:
-            words = "created, but it sent no SQL"
+            words = gettext("created, but it sent no SQL")
             self.bars.append(
                 Bar(LEFT, self.y, 0, 20, "g-none", f"{session.label}: {words}", words)
             )
@@ -193,17 +206,25 @@ class _Drawing:
             end = max(ends)
         x, width = self.scale.bar(min(starts), end, 4)
         where = place(session.first_use)
-        text = f"first used at {where.short}" if where else ""
-        words = "in use" if pending and session.ended == "open" else session.ended
+        text = gettext("first used at %(place)s", place=where.short) if where else ""
         left_open = session.ended == "open" and not pending
+        if session.ended == "open":
+            words = gettext("open") if left_open else gettext("in use")
+        else:
+            words = ended_glyph(session).label
         shape = "g-sess is-open" if left_open else "g-sess"
-        title = f"{session.label}, first SQL at {milliseconds(min(starts))} ms, {words}"
+        title = gettext(
+            "%(session)s, first SQL at %(time)s, %(end)s",
+            session=session.label,
+            time=in_ms(min(starts)),
+            end=words,
+        )
         self.bars.append(Bar(x, self.y, width, 20, shape, title, fitting(text, width)))
 
     def _add_transactions(self, session: SessionRecord) -> None:
         if not session.transactions:
             return
-        self.lanes.append(Lane(self.y + 14, "transactions"))
+        self.lanes.append(Lane(self.y + 14, gettext("transactions")))
         # Each goes on the first track that is free: SAVEPOINTs run inside another
         # transaction, and those of several binds beside each other.
         tracks: list[float] = []
@@ -213,14 +234,16 @@ class _Drawing:
             ended = math.inf if each.ended_ms is None else each.ended_ms
             tracks[track : track + 1] = [ended]
             y = self.y + track * _TRACK
-            name = "SAVEPOINT" if each.nested else f"Transaction {number}"
+            name = "SAVEPOINT"
+            if not each.nested:
+                name = gettext("Transaction %(number)s", number=number)
             self._add_transaction(each, name, number, y)
             if not each.nested:
                 for start, end in idle_spans(
                     session, each, self.scale.end, self._idle_ms
                 ):
                     x, width = self.scale.bar(start, end, 3)
-                    text = f"idle {milliseconds(end - start)} ms"
+                    text = gettext("idle %(time)s", time=in_ms(end - start))
                     title = f"{name}: {text}"
                     self.bars.append(
                         Bar(x, y, width, 20, "m-idle", title, fitting(text, width))
@@ -232,14 +255,24 @@ class _Drawing:
     ) -> None:
         x, width = self.scale.bar(each.began_ms, each.ended_ms, 3)
         glyph = transaction_glyph(each)
-        until = "end" if each.ended_ms is None else f"{milliseconds(each.ended_ms)} ms"
-        title = (
-            f"{name} on {each.bind}, {glyph.label},"
-            f" {milliseconds(each.began_ms)} ms to {until}"
+        title = gettext(
+            "%(name)s on %(bind)s, %(outcome)s, %(start)s to %(end)s",
+            name=name,
+            bind=each.bind,
+            outcome=glyph.label,
+            start=in_ms(each.began_ms),
+            end=gettext("end") if each.ended_ms is None else in_ms(each.ended_ms),
         )
-        written = [f"{rows:,} in {table}" for table, rows in each.writes.items()]
+        written = [
+            ngettext("%(num)s in %(table)s", "%(num)s in %(table)s", rows, table=table)
+            for table, rows in each.writes.items()
+        ]
         if written:
-            title += f"; rows written: {', '.join(written)}"
+            title = gettext(
+                "%(transaction)s; rows written: %(rows)s",
+                transaction=title,
+                rows=", ".join(written),
+            )
         caption = name if each.nested else str(number)
         if each.bind not in ("", "default"):
             caption += f" {each.bind}"
@@ -263,11 +296,13 @@ class _Drawing:
     def _add_statements(self, statements: list[NumberedStatement]) -> None:
         if not statements:
             return
-        self.lanes.append(Lane(self.y + 14, "statements"))
+        self.lanes.append(Lane(self.y + 14, gettext("statements")))
         for each in statements:
             begin, took = each.statement.at_ms, each.statement.duration_ms
             x, width = self.scale.bar(begin, begin + took, 3)
-            label = f"Statement {each.number}, {milliseconds(took)} ms"
+            label = gettext(
+                "Statement %(number)s, %(time)s", number=each.number, time=in_ms(took)
+            )
             title = f"{each.number}. {shorten(one_line(each.statement.sql), 300)}"
             self.marks.append(Mark(each.number, x, self.y, width, label, title))
         self.y += _STATEMENTS
@@ -275,17 +310,18 @@ class _Drawing:
     def _add_connections(self, connections: list[ConnectionCheckout]) -> None:
         if not connections:
             return
-        self.lanes.append(Lane(self.y + 10, "connection"))
+        self.lanes.append(Lane(self.y + 10, gettext("connection")))
         for each in connections:
             x, width = self.scale.bar(each.checked_out_ms, each.checked_in_ms)
-            title = (
-                f"Connection {each.connection_id} to {each.bind or 'no bind'}, out at"
-                f" {milliseconds(each.checked_out_ms)} ms, "
-            )
-            title += (
-                "still held"
-                if each.checked_in_ms is None
-                else f"back at {milliseconds(each.checked_in_ms)} ms"
+            back = gettext("still held")
+            if each.checked_in_ms is not None:
+                back = gettext("back at %(time)s", time=in_ms(each.checked_in_ms))
+            title = gettext(
+                "Connection %(number)s to %(bind)s, out at %(time)s, %(back)s",
+                number=each.connection_id,
+                bind=each.bind or gettext("no bind"),
+                time=in_ms(each.checked_out_ms),
+                back=back,
             )
             self.bars.append(Bar(x, self.y + 3, width, 6, "m-conn", title))
         self.y += _CONNECTIONS

@@ -5,13 +5,16 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ...phrases import counted
 from ...records import RequestRecord
 from ...records import SessionRecord
+from ..pages.formats import in_ms
 from ..pages.formats import milliseconds
 from ..pages.wording import Glyph
 from ..pages.wording import ended_glyph
 from ..pages.wording import session_outcome
+from ..pages.wording import shared_by
+from ..translating import gettext
+from ..translating import ngettext
 
 Use = tuple[RequestRecord, SessionRecord]
 
@@ -23,7 +26,8 @@ class Vessel:
     """One session, from its first use to its teardown.
 
     :param aside: What distinguishes it: its app context, or its class.
-    :param flag: That it was shared, and by how many; empty if it was not.
+    :param flag: That it was shared, and by how many; empty if it was not. Where there
+        is little room, ``short_flag`` says so.
     :param outcome: What its transactions came to.
     :param queries: How many statements, over all the requests drawn.
     :param time: How long these took.
@@ -41,6 +45,7 @@ class Vessel:
     label: str
     aside: str
     flag: str
+    short_flag: str
     outcome: Glyph
     queries: str
     time: str
@@ -103,15 +108,32 @@ def make_vessel(
     end = ended_glyph(last)
     is_open = end.tone == "bad"
     if shared and is_open:
-        end = Glyph("open", end.label.replace("not", "never"), "bad")
-    queries = counted(number, "statement") if number else "no SQL"
+        if last.origin == "registry":
+            end = Glyph("open", gettext("never removed"), "bad")
+        else:
+            end = Glyph("open", gettext("never closed"), "bad")
+    if number:
+        queries = ngettext("%(num)s statement", "%(num)s statements", number)
+    else:
+        queries = gettext("no SQL")
     if is_wide:
-        queries += f" from {counted(len(uses), 'request')}"
+        queries = ngettext(
+            "%(queries)s from %(num)s request",
+            "%(queries)s from %(num)s requests",
+            len(uses),
+            queries=queries,
+        )
     elif in_nested and number:
-        queries = f"{counted(number, 'stmt')}, {milliseconds(time)} ms"
+        # In short: there is little room.
+        queries = ngettext(
+            "%(num)s stmt, %(time)s ms",
+            "%(num)s stmts, %(time)s ms",
+            number,
+            time=milliseconds(time),
+        )
     outcome = session_outcome(last)
     if len(outcome.label) * 5.8 > width - 36:
-        outcome = Glyph(outcome.icon, "mixed", outcome.tone)
+        outcome = Glyph(outcome.icon, gettext("mixed"), outcome.tone)
     return Vessel(
         x,
         y,
@@ -119,10 +141,11 @@ def make_vessel(
         height,
         last.label,
         _aside(record, last, width, in_nested),
-        f"shared by {counted(users, 'request')}" if shared else "",
+        shared_by(users) if shared else "",
+        gettext("shared by %(number)s", number=f"{users:,}") if shared else "",
         outcome,
         queries,
-        f"{milliseconds(time)} ms" if number else "",
+        in_ms(time) if number else "",
         end,
         _outline(x, y, width, height, is_open),
         "" if is_open else _cap(x, y, width, height),
@@ -137,9 +160,11 @@ def _aside(
     record: RequestRecord, session: SessionRecord, width: float, in_nested: bool
 ) -> str:
     if session.proxy_id is None and session.origin == "direct":
-        text = f"a raw {session.class_name}" if width > 150 else "raw"
+        text = gettext("raw")
+        if width > 150:
+            text = gettext("a raw %(session)s", session=session.class_name)
     elif in_nested and record.contexts > 1:
-        text = f"ctx {session.context + 1}"
+        text = gettext("ctx %(number)s", number=session.context + 1)
     elif in_nested or session.proxy_id is None:
         text = session.registry or session.class_name
     else:

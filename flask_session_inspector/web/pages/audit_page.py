@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import typing as t
 from dataclasses import dataclass
+from dataclasses import replace
 
+from ...phrases import marked
 from ...records import Holder
 from ..serials import serial_of
+from ..translating import English
+from ..translating import gettext
+from ..translating import stated
 from .shell import Shell
 from .shell import shell
 from .wording import Glyph
@@ -15,10 +20,10 @@ if t.TYPE_CHECKING:
     from ...inspection import Inspection
 
 _VERDICTS = {
-    "pinned": Glyph("bad", "pinned", "bad"),
-    "unknown": Glyph("info", "unknown"),
-    "deprecated": Glyph("ok", "safe, deprecated", "ok"),
-    "ok": Glyph("ok", "ok", "ok"),
+    "pinned": Glyph("bad", marked("pinned"), "bad"),
+    "unknown": Glyph("info", marked("unknown")),
+    "deprecated": Glyph("ok", marked("safe, deprecated"), "ok"),
+    "ok": Glyph("ok", marked("ok"), "ok"),
 }
 _ORDER = {verdict: number for number, verdict in enumerate(_VERDICTS)}
 
@@ -78,7 +83,7 @@ def audit_page(inspection: Inspection, session: str) -> AuditPage:
         try:
             serial = serial_of(asked)
         except ValueError as error:
-            problem = str(error)
+            problem = English(error)
         else:
             lines = inspection.kept_alive_by(serial)
             kept = KeptAlive(f"S{serial}", tuple(lines))
@@ -94,11 +99,12 @@ def audit_page(inspection: Inspection, session: str) -> AuditPage:
 
 
 def _row(holder: Holder) -> HolderRow:
+    verdict = _VERDICTS[holder.verdict]
     return HolderRow(
         tuple(holder.where.split(" > ")),
         holder.holds,
-        _VERDICTS[holder.verdict],
+        replace(verdict, label=gettext(verdict.label)),
         "" if holder.session is None else f"S{holder.session}",
         "" if holder.proxy_id is None else f"{holder.proxy_id:#x}",
-        holder.hint,
+        stated(holder.hint),
     )

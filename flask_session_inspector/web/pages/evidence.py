@@ -95,9 +95,8 @@ def _present(name: str, value: t.Any, names: RecordNames, depth: int) -> Evidenc
 def _facts(
     facts: cabc.Mapping[t.Any, t.Any], names: RecordNames, depth: int
 ) -> tuple[tuple[str, Evidence], ...]:
-    # The keys of a nested mapping may be names of tables: they stay as they are.
     shown = {
-        str(name): _present(str(name), value, names, depth)
+        _key(str(name)): _present(str(name), value, names, depth)
         for name, value in facts.items()
     }
     named, record_id = facts.get("request"), facts.get("id")
@@ -106,6 +105,12 @@ def _facts(
         if record is not None:
             shown["request"] = Evidence(record=RecordLink(record.id, named))
     return tuple(shown.items())
+
+
+def _key(name: str) -> str:
+    """Shorten a place; other keys may be names of tables, and stay as they are."""
+    found = place(_location_in(name))
+    return name if found is None else f"{found.short} in {found.function}"
 
 
 def _location(value: cabc.Mapping[t.Any, t.Any]) -> Location | None:

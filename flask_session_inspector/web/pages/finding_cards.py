@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from ...records import Finding
 from ..grouping import meaning_of
+from ..translating import English
+from ..translating import stated
 from .evidence import Evidence
 from .evidence import evidence
 from .formats import Moment
@@ -62,10 +64,10 @@ def finding_card(finding: Finding, names: RecordNames) -> FindingCard:
         tone,
         icon,
         word,
-        finding.message,
-        meaning_of(finding.code),
+        English(finding.message),
+        stated(meaning_of(finding.code)),
         False,
-        finding.hint,
+        stated(finding.hint),
         place(finding.location),
         # The session has a place of its own.
         tuple(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ...phrases import counted
-from ...phrases import joined
-from ...phrases import listed
+from ...phrases import marked_forms
 from ...records import Finding
 from ..grouping import FindingGroup
 from ..grouping import group_findings
+from ..translating import gettext
+from ..translating import joined
+from ..translating import listed
+from ..translating import ngettext
+from ..translating import stated
 from .finding_cards import FindingCard
 from .finding_cards import finding_card
 from .finding_cards import safe_link
@@ -19,13 +22,18 @@ from .formats import moment
 from .links import RecordNames
 from .shell import Shell
 from .shell import shell
-from .wording import SEVERITIES
 from .wording import Tone
+from .wording import severity_words
 
 if t.TYPE_CHECKING:
     from ...inspection import Inspection
 
 SHOWN, LISTED = 5, 50
+_COUNTED = {
+    "error": marked_forms("%(num)s error", "%(num)s errors"),
+    "warning": marked_forms("%(num)s warning", "%(num)s warnings"),
+    "info": marked_forms("%(num)s note", "%(num)s notes"),
+}
 
 
 @dataclass(frozen=True)
@@ -79,33 +87,48 @@ def findings_page(inspection: Inspection) -> FindingsPage:
     retained = inspection.counters.retained
     groups = group_findings(findings)
     codes = inspection.config.ignore_findings
-    verb = "is" if len(codes) == 1 else "are"
+    ignored = ngettext(
+        "%(codes)s is not reported, because SESSION_INSPECTOR_IGNORE_FINDINGS says so.",
+        "%(codes)s are not reported, because SESSION_INSPECTOR_IGNORE_FINDINGS says"
+        " so.",
+        len(codes),
+        codes=joined(sorted(codes)),
+    )
     return FindingsPage(
         shell(inspection, "findings", findings, holders),
         _summary(findings, len(groups)),
         tuple(_group_card(each, names) for each in groups),
-        f"{counted(retained, 'retained record')} and"
-        f" {counted(len(holders), 'holder')} of a session",
-        f"{joined(sorted(codes))} {verb} not reported, because"
-        " SESSION_INSPECTOR_IGNORE_FINDINGS says so."
-        if codes
-        else "",
+        gettext(
+            "%(records)s and %(holders)s",
+            records=ngettext(
+                "%(num)s retained record", "%(num)s retained records", retained
+            ),
+            holders=ngettext(
+                "%(num)s holder of a session",
+                "%(num)s holders of a session",
+                len(holders),
+            ),
+        ),
+        ignored if codes else "",
     )
 
 
 def _summary(findings: list[Finding], kinds: int) -> str:
-    words = {"error": "error", "warning": "warning", "info": "note"}
-    numbers = {
-        word: sum(1 for each in findings if each.severity == severity)
-        for severity, word in words.items()
-    }
-    parts = [counted(number, word) for word, number in numbers.items() if number]
-    order = ", the most severe first" if kinds > 1 else ""
-    return f"{listed(parts)} of {counted(kinds, 'kind')}{order}"
+    parts = []
+    for severity, forms in _COUNTED.items():
+        number = sum(1 for each in findings if each.severity == severity)
+        if number:
+            parts.append(ngettext(*forms, number))
+    return ngettext(
+        "%(findings)s of %(num)s kind",
+        "%(findings)s of %(num)s kinds, the most severe first",
+        kinds,
+        findings=listed(parts),
+    )
 
 
 def _group_card(group: FindingGroup, names: RecordNames) -> GroupCard:
-    tone, icon, word = SEVERITIES[group.severity]
+    tone, icon, word = severity_words(group.severity)
     cards = tuple(finding_card(each, names) for each in group.findings[:LISTED])
     hints = {each.hint for each in group.findings}
     number = len(group.findings)
@@ -115,11 +138,11 @@ def _group_card(group: FindingGroup, names: RecordNames) -> GroupCard:
         tone,
         icon,
         word,
-        group.meaning,
+        stated(group.meaning),
         safe_link(group.docs_url),
-        counted(number, "time"),
+        ngettext("%(num)s time", "%(num)s times", number),
         moment(group.last_seen),
-        hints.pop() if len(hints) == 1 else "",
+        stated(hints.pop()) if len(hints) == 1 else "",
         cards[:SHOWN],
         cards[SHOWN:],
         number - len(cards),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ...records import Location
+from ..translating import gettext
 
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 
@@ -52,6 +53,14 @@ def milliseconds(value: float) -> str:
     if value < 9.95:
         return f"{value:.1f}"
     return f"{value:,.0f}"
+
+
+def in_ms(value: float) -> str:
+    """Write a duration with its unit: ``"9.1 ms"``.
+
+    :param value: Milliseconds.
+    """
+    return gettext("%(time)s ms", time=milliseconds(value))
 
 
 def shorten(text: str, most: int) -> str:

@@ -5,23 +5,84 @@ from __future__ import annotations
 import collections.abc as cabc
 from dataclasses import dataclass
 
-from ...phrases import counted
-from ...phrases import listed
+from ...phrases import marked
+from ...phrases import marked_forms
 from ...records import Finding
 from ...records import Holder
 from ...records import RequestRecord
 from ...verdicts import Verdict
 from ..grouping import group_findings
 from ..grouping import most_severe
+from ..translating import English
+from ..translating import gettext
+from ..translating import listed
+from ..translating import ngettext
 from .wording import Tone
 from .wording import lost_rows
 from .wording import severity
 from .wording import spoken
 
-_SUBJECTS = {
-    "request": "This request",
-    "cli": "This command",
-    "context": "This app context",
+# By the kind of a record: other languages do not put a sentence together alike.
+_UNUSED = {
+    "request": marked("This request used no database session"),
+    "cli": marked("This command used no database session"),
+    "context": marked("This app context used no database session"),
+}
+_SHARED = {
+    "request": marked("This request shared its session with others"),
+    "cli": marked("This command shared its session with others"),
+    "context": marked("This app context shared its session with others"),
+}
+_OUTLIVED = {
+    "request": marked("%(sessions)s outlived this request"),
+    "cli": marked("%(sessions)s outlived this command"),
+    "context": marked("%(sessions)s outlived this app context"),
+}
+_NOT_FRESH = {
+    "request": marked("This request did not start with a fresh session"),
+    "cli": marked("This command did not start with a fresh session"),
+    "context": marked("This app context did not start with a fresh session"),
+}
+_NOT_COMMITTED = {
+    "request": marked("This request did not commit what it wrote"),
+    "cli": marked("This command did not commit what it wrote"),
+    "context": marked("This app context did not commit what it wrote"),
+}
+_BY_REQUEST = {
+    "pending": marked_forms(
+        "%(sessions)s was used by this request only; teardown pending.",
+        "%(sessions)s were used by this request only; teardown pending.",
+    ),
+    "removed": marked_forms(
+        "%(sessions)s was used by this request only and removed at teardown.",
+        "%(sessions)s were used by this request only and removed at teardown.",
+    ),
+    "closed": marked_forms(
+        "%(sessions)s was used by this request only and closed by its end.",
+        "%(sessions)s were used by this request only and closed by its end.",
+    ),
+    "mixed": marked_forms(
+        "%(sessions)s was used by this request only and removed or closed by its end.",
+        "%(sessions)s were used by this request only and removed or closed by its end.",
+    ),
+}
+_BY_OTHERS = {
+    "pending": marked_forms(
+        "%(sessions)s was used by it only; teardown pending.",
+        "%(sessions)s were used by it only; teardown pending.",
+    ),
+    "removed": marked_forms(
+        "%(sessions)s was used by it only and removed at teardown.",
+        "%(sessions)s were used by it only and removed at teardown.",
+    ),
+    "closed": marked_forms(
+        "%(sessions)s was used by it only and closed by its end.",
+        "%(sessions)s were used by it only and closed by its end.",
+    ),
+    "mixed": marked_forms(
+        "%(sessions)s was used by it only and removed or closed by its end.",
+        "%(sessions)s were used by it only and removed or closed by its end.",
+    ),
 }
 
 
@@ -29,6 +90,8 @@ _SUBJECTS = {
 class Headline:
     """A sentence to be read first, with what it rests on below.
 
+    :param title: :class:`~.translating.English` where it is the message of a finding
+        or of a verdict; likewise ``text``.
     :param finding: The finding that it says, if it says one.
     """
 
@@ -47,26 +110,40 @@ def of_record(
     :param users: How many requests each session served, by serial.
     :param pending: The record has not ended yet.
     """
-    subject = _SUBJECTS[record.kind]
     if record.sessions:
-        own = _isolation(record, users, subject, pending)
+        own = _isolation(record, users, pending)
     else:
-        own = _without_sessions(record, subject)
+        own = _without_sessions(record)
     worst = most_severe(record.findings)
     if worst is None:
         return own
     others = len(record.findings) - 1
     if _says_more(worst, own, record, users):
         tone, icon, _ = severity(worst)
-        text = f"{worst.code} {worst.name}"
-        text += f", and {counted(others, 'more finding')}." if others else "."
-        return Headline(tone, icon, worst.message, text, worst)
-    title = f"{own.title}, with {counted(others + 1, _noun(worst))}"
+        text = f"{worst.code} {worst.name}."
+        if others:
+            text = ngettext(
+                "%(finding)s, and %(num)s more finding.",
+                "%(finding)s, and %(num)s more findings.",
+                others,
+                finding=text.removesuffix("."),
+            )
+        return Headline(tone, icon, English(worst.message), text, worst)
+    if worst.severity == "info":
+        title = ngettext(
+            "%(headline)s, with %(num)s note",
+            "%(headline)s, with %(num)s notes",
+            others + 1,
+            headline=own.title,
+        )
+    else:
+        title = ngettext(
+            "%(headline)s, with %(num)s finding",
+            "%(headline)s, with %(num)s findings",
+            others + 1,
+            headline=own.title,
+        )
     return Headline(own.tone, own.icon, title, own.text)
-
-
-def _noun(worst: Finding) -> str:
-    return "note" if worst.severity == "info" else "finding"
 
 
 def _says_more(
@@ -101,81 +178,157 @@ def shared_serials(
     )
 
 
-def _without_sessions(record: RequestRecord, subject: str) -> Headline:
+def _without_sessions(record: RequestRecord) -> Headline:
     number = len(record.connection_statements)
-    text = "It ran no SQL either."
+    text = gettext("It ran no SQL either.")
     if number:
-        text = f"{counted(number, 'statement')} ran on a connection without a session."
-    return Headline("", "info", f"{subject} used no database session", text)
+        text = ngettext(
+            "%(num)s statement ran on a connection without a session.",
+            "%(num)s statements ran on a connection without a session.",
+            number,
+        )
+    return Headline("", "info", gettext(_UNUSED[record.kind]), text)
 
 
 def _isolation(
-    record: RequestRecord,
-    users: cabc.Mapping[int, int],
-    subject: str,
-    pending: bool,
+    record: RequestRecord, users: cabc.Mapping[int, int], pending: bool
 ) -> Headline:
     shared = shared_serials(record, users)
     common = [each for each in record.sessions if each.serial in shared]
     if common:
-        first = common[0]
-        text = f"{first.label} served {counted(users[first.serial], 'request')}"
-        if len(common) > 1:
-            text += f", and {counted(len(common) - 1, 'other session')} likewise"
-        return Headline(
-            "bad", "bad", f"{subject} shared its session with others", f"{text}."
+        first, others = common[0], len(common) - 1
+        served = f"{users[first.serial]:,}"
+        # It always served several.
+        text = gettext(
+            "%(session)s served %(requests)s requests.",
+            session=first.label,
+            requests=served,
         )
+        if others:
+            text = ngettext(
+                "%(session)s served %(requests)s requests,"
+                " and %(num)s other session likewise.",
+                "%(session)s served %(requests)s requests,"
+                " and %(num)s other sessions likewise.",
+                others,
+                session=first.label,
+                requests=served,
+            )
+        return Headline("bad", "bad", gettext(_SHARED[record.kind]), text)
     earlier = [each for each in record.sessions if each.first_request_id != record.id]
     left = [each for each in record.sessions if each.ended == "open" and not pending]
     if left:
         objects = sum(each.identity_map_size for each in left)
         names = listed([each.label for each in left])
-        verb = "was" if len(left) == 1 else "were"
-        return Headline(
-            "bad",
-            "bad",
-            f"{names} outlived {subject[0].lower()}{subject[1:]}",
-            f"{names} {verb} still open after the app context was popped, with"
-            f" {counted(objects, 'object')} attached.",
-        )
+        if len(left) == 1:
+            text = ngettext(
+                "%(session)s was still open after the app context was popped, with"
+                " %(num)s object attached.",
+                "%(session)s was still open after the app context was popped, with"
+                " %(num)s objects attached.",
+                objects,
+                session=names,
+            )
+        else:
+            text = ngettext(
+                "%(sessions)s were still open after the app context was popped, with"
+                " %(num)s object attached.",
+                "%(sessions)s were still open after the app context was popped, with"
+                " %(num)s objects attached.",
+                objects,
+                sessions=names,
+            )
+        title = gettext(_OUTLIVED[record.kind], sessions=names)
+        return Headline("bad", "bad", title, text)
     if earlier:
         names = listed([each.label for each in earlier])
         return Headline(
             "warn",
             "warn",
-            f"{subject} did not start with a fresh session",
-            f"{names} had been used before, outside this record.",
+            gettext(_NOT_FRESH[record.kind]),
+            gettext(
+                "%(sessions)s had been used before, outside this record.",
+                sessions=names,
+            ),
         )
-    return _own(record, subject, pending)
+    return _own(record, pending)
 
 
-def _own(record: RequestRecord, subject: str, pending: bool) -> Headline:
-    labels = [each.label for each in record.sessions]
-    one = len(labels) == 1
+def _own(record: RequestRecord, pending: bool) -> Headline:
     lost = [each for each in record.sessions if lost_rows(each)]
     if lost:
         rows = sum(lost_rows(each) for each in lost)
         names = listed([each.label for each in lost])
-        return Headline(
-            "bad",
-            "bad",
-            f"{subject} did not commit what it wrote",
-            f"{names} closed without a commit, which discarded"
-            f" {counted(rows, 'written row')}. No other request used"
-            f" {'it' if len(lost) == 1 else 'them'}.",
+        discarded = ngettext(
+            "%(sessions)s closed without a commit, which discarded %(num)s written"
+            " row.",
+            "%(sessions)s closed without a commit, which discarded %(num)s written"
+            " rows.",
+            rows,
+            sessions=names,
         )
-    what = "its own session" if one else f"{counted(len(labels), 'session')} of its own"
-    names, was = listed(labels), "was" if one else "were"
-    here = "this request" if record.kind == "request" else "it"
+        alone = ngettext(
+            "No other request used it.", "No other request used them.", len(lost)
+        )
+        title = gettext(_NOT_COMMITTED[record.kind])
+        return Headline("bad", "bad", title, f"{discarded} {alone}")
     if pending:
-        text = f"{names} {was} used by {here} only; teardown pending."
-        return Headline("", "use", f"{subject} has {what}", text)
+        return Headline("", "use", _has_own(record), _used_only_here(record, "pending"))
     ends = {each.ended for each in record.sessions}
-    end = "removed at teardown" if ends == {"removed"} else "closed by its end"
-    if len(ends) > 1:
-        end = "removed or closed by its end"
-    text = f"{names} {was} used by {here} only and {end}."
-    return Headline("ok", "okring", f"{subject} had {what}", text)
+    end = "removed" if ends == {"removed"} else "mixed" if len(ends) > 1 else "closed"
+    return Headline("ok", "okring", _had_own(record), _used_only_here(record, end))
+
+
+def _has_own(record: RequestRecord) -> str:
+    number = len(record.sessions)
+    if record.kind == "request":
+        return ngettext(
+            "This request has its own session",
+            "This request has %(num)s sessions of its own",
+            number,
+        )
+    if record.kind == "cli":
+        return ngettext(
+            "This command has its own session",
+            "This command has %(num)s sessions of its own",
+            number,
+        )
+    return ngettext(
+        "This app context has its own session",
+        "This app context has %(num)s sessions of its own",
+        number,
+    )
+
+
+def _had_own(record: RequestRecord) -> str:
+    number = len(record.sessions)
+    if record.kind == "request":
+        return ngettext(
+            "This request had its own session",
+            "This request had %(num)s sessions of its own",
+            number,
+        )
+    if record.kind == "cli":
+        return ngettext(
+            "This command had its own session",
+            "This command had %(num)s sessions of its own",
+            number,
+        )
+    return ngettext(
+        "This app context had its own session",
+        "This app context had %(num)s sessions of its own",
+        number,
+    )
+
+
+def _used_only_here(record: RequestRecord, end: str) -> str:
+    """Say that nothing else used the sessions, and what became of them.
+
+    :param end: ``"pending"``, ``"removed"``, ``"closed"``, or ``"mixed"``.
+    """
+    forms = (_BY_REQUEST if record.kind == "request" else _BY_OTHERS)[end]
+    labels = [each.label for each in record.sessions]
+    return ngettext(*forms, len(labels), sessions=listed(labels))
 
 
 def overall(
@@ -198,30 +351,35 @@ def overall(
         where = "".join(
             f" in {spoken(each)}" for each in records if each.id == worst.request_id
         )
-        named = f"{worst.code} {worst.name}{where}: {worst.message}"
+        named = English(f"{worst.code} {worst.name}{where}: {worst.message}")
         if contradicted is not None:
             return Headline("bad", "bad", contradicted.title, named, worst)
         return Headline(tone, tone, _found(findings), named, worst)
     # Without findings of that kind, which may all be ignored, the facts speak.
     if contradicted is not None or pinned:
-        title, text = "A session is held for the life of the application", ""
+        title, text = gettext("A session is held for the life of the application"), ""
         if contradicted is not None:
             title, text = contradicted.title, contradicted.text
-        return Headline("bad", "bad", title, f"{text} {_cause(pinned)}".strip())
+        text = f"{text} {_cause(pinned)}".strip()
+        return Headline("bad", "bad", title, text)
     using = [each for each in records if each.kind == "request" and each.sessions]
     if not using:
-        text = "No recorded request has used a database session."
-        text = text if records else "Nothing has been recorded."
-        return Headline("", "info", "No evidence yet", text)
+        text = gettext("No recorded request has used a database session.")
+        if not records:
+            text = gettext("Nothing has been recorded.")
+        return Headline("", "info", gettext("No evidence yet"), text)
     sessions = sum(len(each.sessions) for each in using)
-    title = (
-        f"{counted(len(using), 'request')}, {counted(sessions, 'session')}:"
-        f" each request had its own"
+    title = gettext(
+        "%(requests)s, %(sessions)s: each request had its own",
+        requests=ngettext("%(num)s request", "%(num)s requests", len(using)),
+        sessions=ngettext("%(num)s session", "%(num)s sessions", sessions),
     )
-    text = "Every session was gone when its request ended."
+    text = gettext("Every session was gone when its request ended.")
     if findings:
-        verb = "is" if len(findings) == 1 else "are"
-        text += f" There {verb} {counted(len(findings), 'note')}."
+        notes = ngettext(
+            "There is %(num)s note.", "There are %(num)s notes.", len(findings)
+        )
+        text = f"{text} {notes}"
     return Headline("ok", "okring", title, text)
 
 
@@ -229,25 +387,37 @@ def _contradicted(verdicts: cabc.Sequence[Verdict]) -> Headline | None:
     """Return the first verdict that failed, as a headline."""
     same_proxy, own_session, no_leakage = verdicts
     if own_session.passed is False:
-        title = f"{counted(len(own_session.requests), 'request')} shared a session"
-        return Headline("bad", "bad", title, own_session.evidence[0])
+        title = ngettext(
+            "%(num)s request shared a session",
+            "%(num)s requests shared a session",
+            len(own_session.requests),
+        )
+        return Headline("bad", "bad", title, English(own_session.evidence[0]))
     if no_leakage.passed is False:
-        title = f"{counted(len(no_leakage.requests), 'request')} left a session open"
-        return Headline("bad", "bad", title, no_leakage.evidence[0])
+        title = ngettext(
+            "%(num)s request left a session open",
+            "%(num)s requests left a session open",
+            len(no_leakage.requests),
+        )
+        return Headline("bad", "bad", title, English(no_leakage.evidence[0]))
     if same_proxy.passed is False:
-        title = "The proxy was not the same object"
-        return Headline("bad", "bad", title, same_proxy.sentence)
+        title = gettext("The proxy was not the same object")
+        return Headline("bad", "bad", title, English(same_proxy.sentence))
     return None
 
 
 def _found(findings: cabc.Sequence[Finding]) -> str:
     """Name the faults that were found, the most severe first."""
     groups = [each for each in group_findings(findings) if each.severity != "info"]
-    return f"Found: {listed([each.name for each in groups])}"
+    return gettext("Found: %(names)s", names=listed([each.name for each in groups]))
 
 
 def _cause(pinned: cabc.Sequence[Holder]) -> str:
     if not pinned:
         return ""
     where = pinned[0].where[:1].upper() + pinned[0].where[1:]
-    return f"{where} holds a {pinned[0].holds} instead of the proxy."
+    return gettext(
+        "%(holder)s holds a %(what)s instead of the proxy.",
+        holder=where,
+        what=pinned[0].holds,
+    )

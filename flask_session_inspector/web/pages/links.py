@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from ...records import RequestRecord
+from ..translating import gettext
 from .wording import spoken
 
 if t.TYPE_CHECKING:
     from ...inspection import Inspection
+
+_ID = "0-0"
 
 
 @dataclass(frozen=True)
@@ -26,11 +31,17 @@ class Links:
     def requests(self, **query: str) -> str:
         """Return the address of the list, filtered by what is not empty."""
         given = {name: value for name, value in query.items() if value}
-        return self._url("index", **given)
+        if not given or not self.endpoint:
+            return self._index
+        joint = "&" if "?" in self._index else "?"
+        return f"{self._index}{joint}{urlencode(given, safe='/')}"
 
     def record(self, record_id: str, code: str = "") -> str:
         """Return the address of a record, or of a finding in it."""
-        return self._url("record_page", record_id=record_id, _anchor=code or None)
+        if not self.endpoint:
+            return ""
+        before, after = self._around_id
+        return f"{before}{record_id}{after}" + (f"#{code}" if code else "")
 
     def findings(self, code: str = "") -> str:
         """Return the address of the findings, or of those with a code."""
@@ -53,6 +64,18 @@ class Links:
     def export(self) -> str:
         """Return the address of the document that holds everything."""
         return str(self.url_for("session_inspector.export"))
+
+    # A page has thousands of these, and an address takes long to be made.
+
+    @functools.cached_property
+    def _index(self) -> str:
+        return self._url("index")
+
+    @functools.cached_property
+    def _around_id(self) -> tuple[str, str]:
+        """What stands before and after the id in the address of a record."""
+        before, _, after = self._url("record_page", record_id=_ID).rpartition(_ID)
+        return before, after
 
     def _url(self, view: str, **values: str | None) -> str:
         if not self.endpoint:
@@ -96,4 +119,6 @@ class RecordNames:
     def link(self, record_id: str) -> RecordLink:
         """Name a record that there was, whether it is retained or not."""
         found = self.find(record_id)
-        return found or RecordLink("", f"{record_id} (no longer kept)")
+        return found or RecordLink(
+            "", gettext("%(record)s (no longer kept)", record=record_id)
+        )

@@ -7,6 +7,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from ...phrases import marked
 from ...queries import MOST as MOST_READ
 from ...records import Finding
 from ...records import RequestRecord
@@ -16,6 +17,8 @@ from ...verdicts import judge
 from ...verdicts import users_of_sessions
 from ..drawing.diagrams import scope
 from ..drawing.scope_parts import Scope
+from ..translating import English
+from ..translating import gettext
 from .headlines import Headline
 from .headlines import overall
 from .presenter import FindingChip
@@ -33,6 +36,12 @@ if t.TYPE_CHECKING:
 
 PAGE, MOST_ROWS, MOST_TOUCHED = 50, 1000, 20
 FILTERS = ("path", "status", "session", "finding")
+_NAMES = {
+    "path": marked("path"),
+    "status": marked("status"),
+    "session": marked("session"),
+    "finding": marked("finding"),
+}
 LIST_QUERY = (*FILTERS, "before", "limit")
 
 
@@ -97,6 +106,11 @@ class ListPage:
         return any(self.filters.values())
 
     @property
+    def named_filters(self) -> tuple[tuple[str, str], ...]:
+        """Name and value of each filter."""
+        return tuple((gettext(_NAMES[name]), self.filters[name]) for name in FILTERS)
+
+    @property
     def query(self) -> dict[str, str]:
         """The filters, and the limit where it is not the usual one."""
         limit = "" if self.limit == PAGE else str(self.limit)
@@ -124,7 +138,8 @@ def list_page(
     pinned = [each for each in holders if each.verdict == "pinned"]
     findings = inspection.findings(holders)
     asked = _Asked(query)
-    found = asked.rows(inspection, since)
+    most = asked.most(inspection, since)
+    found = asked.rows(inspection, since, most)
     touched = [] if since is None else _touched(found, using)
 
     def row(record: RequestRecord, *, is_update: bool = False) -> RecordRow:
@@ -141,7 +156,7 @@ def list_page(
         _counts(everything, users, findings),
         scope(everything, users=users, holders=holders),
         (
-            *(row(each) for each in found[: asked.limit]),
+            *(row(each) for each in found[:most]),
             *(row(each, is_update=True) for each in touched),
         ),
         asked.filters,
@@ -153,7 +168,7 @@ def list_page(
         asked.limit,
         asked.problem,
         inspection.counters.retained,
-        found[asked.limit - 1].id if len(found) > asked.limit else "",
+        found[most - 1].id if len(found) > most else "",
         bool(asked.before),
     )
 
@@ -175,20 +190,39 @@ class _Asked:
         if re.fullmatch("[0-9]{1,4}", limit) and 1 <= int(limit) <= MOST_ROWS:
             self.limit = int(limit)
         elif limit:
-            self.problem = f"limit must be a whole number from 1 to {MOST_ROWS:,}."
+            self.problem = gettext(
+                "limit must be a whole number from 1 to %(most)s.",
+                most=f"{MOST_ROWS:,}",
+            )
 
-    def rows(self, inspection: Inspection, since: str | None) -> list[RequestRecord]:
+    def most(self, inspection: Inspection, since: str | None) -> int:
+        """Say how many rows there can be.
+
+        For an open page it is not the limit: between what it shows and what is new
+        to it, nothing may be left out.
+        """
+        if since is None or _epoch(since) != _epoch(inspection.cursor):
+            return self.limit
+        return MOST_ROWS
+
+    def rows(
+        self, inspection: Inspection, since: str | None, most: int
+    ) -> list[RequestRecord]:
         """Read the records, one more than are shown where there are more."""
         if self.problem or (since is not None and self.before):
             return []
         filters = {name: value for name, value in self.filters.items() if value}
         try:
             return inspection.requests(
-                self.limit + 1, after=since, before=self.before or None, **filters
+                most + 1, after=since, before=self.before or None, **filters
             )
         except ValueError as error:
-            self.problem = str(error)
+            self.problem = English(error)
             return []
+
+
+def _epoch(cursor: str) -> str:
+    return cursor.partition(".")[0]
 
 
 def _touched(
@@ -222,14 +256,14 @@ def _verdict_card(
 ) -> VerdictCard:
     tone: Tone = "ok" if verdict.passed else "" if verdict.passed is None else "bad"
     icon, answer = {
-        "ok": ("okring", "yes"),
-        "bad": ("bad", "no"),
-        "": ("info", "no evidence yet"),
+        "ok": ("okring", gettext("yes")),
+        "bad": ("bad", gettext("no")),
+        "": ("info", gettext("no evidence yet")),
     }[tone]
     wanted = dict.fromkeys(verdict.requests[:3])
     by_id = {each.id: spoken(each) for each in records if each.id in wanted}
     return VerdictCard(
-        verdict.question,
+        gettext(verdict.question),
         tone,
         icon,
         answer,
@@ -248,15 +282,18 @@ def _counts(
     sessions = [session for record in requests for session in record.sessions]
     shared = sum(1 for number in users.values() if number > 1)
     left = len({each.serial for each in sessions if each.ended == "open"})
+    statements = sum(each.statement_count for each in requests)
     counts = [
-        Count("Requests", f"{len(requests):,}"),
-        Count("Sessions", f"{len({each.serial for each in sessions}):,}"),
-        Count("Statements", f"{sum(each.statement_count for each in requests):,}"),
-        Count("Shared sessions", f"{shared:,}", "bad" if shared else ""),
-        Count("Not removed", f"{left:,}", "bad" if left else ""),
+        Count(gettext("Requests"), f"{len(requests):,}"),
+        Count(gettext("Sessions"), f"{len({each.serial for each in sessions}):,}"),
+        Count(gettext("Statements"), f"{statements:,}"),
+        Count(gettext("Shared sessions"), f"{shared:,}", "bad" if shared else ""),
+        Count(gettext("Not removed"), f"{left:,}", "bad" if left else ""),
     ]
     if len(records) > len(requests):
         others = len(records) - len(requests)
-        counts.append(Count("Other records", f"{others:,}"))
-    counts.append(Count("Findings", f"{len(findings):,}", worst_tone(findings)))
+        counts.append(Count(gettext("Other records"), f"{others:,}"))
+    counts.append(
+        Count(gettext("Findings"), f"{len(findings):,}", worst_tone(findings))
+    )
     return tuple(counts)

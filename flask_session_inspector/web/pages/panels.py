@@ -9,12 +9,13 @@ from flask import current_app
 from flask import url_for
 from werkzeug.routing import BuildError
 
-from ...phrases import counted
 from ...records import RequestRecord
 from ..drawing.flow import Step
 from ..drawing.flow import flow
 from ..drawing.timeline import Timeline
 from ..drawing.timeline import timeline
+from ..translating import gettext
+from ..translating import ngettext
 from .finding_cards import FindingCard
 from .finding_cards import finding_cards
 from .formats import milliseconds
@@ -126,15 +127,19 @@ def subtitle(
     """
     sessions = record.sessions
     if worst_tone(record.findings):
-        return counted(len(record.findings), "finding")
+        return ngettext("%(num)s finding", "%(num)s findings", len(record.findings))
     if not sessions:
-        return "no session"
-    what = sessions[0].label if len(sessions) == 1 else f"{len(sessions)} sessions"
+        return gettext("no session")
+    what = sessions[0].label
+    if len(sessions) > 1:
+        what = ngettext("%(num)s session", "%(num)s sessions", len(sessions))
     if shared:
-        return f"{what}, shared"
+        return gettext("%(sessions)s, shared", sessions=what)
     if not pending and any(each.ended == "open" for each in sessions):
-        return f"{what}, not removed"
-    return f"{what}, isolated" if len(sessions) == 1 else what
+        return gettext("%(sessions)s, not removed", sessions=what)
+    if len(sessions) > 1:
+        return what
+    return gettext("%(session)s, isolated", session=what)
 
 
 def other_requests(
@@ -160,7 +165,7 @@ def _is_redirect(record: RequestRecord) -> bool:
 
 
 def _other_row(record: RequestRecord, idle_ms: float) -> OtherRow:
-    kind = "redirect" if _is_redirect(record) else "request"
+    kind = gettext("redirect") if _is_redirect(record) else gettext("request")
     path = (record.path or "").partition("?")[0]
     return OtherRow(kind, path, record_row(record, {}, idle_ms=idle_ms))
 

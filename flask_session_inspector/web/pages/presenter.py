@@ -15,12 +15,13 @@ from .formats import Moment
 from .formats import milliseconds
 from .formats import moment
 from .headlines import shared_serials
-from .wording import SEVERITIES
 from .wording import Glyph
 from .wording import Tone
 from .wording import ended_glyph
 from .wording import heading
 from .wording import origin_phrase
+from .wording import severity_words
+from .wording import shared_by
 from .wording import status_glyph
 from .wording import transaction_glyph
 from .wording import worst_tone
@@ -143,22 +144,23 @@ def _session_chip(
     shared: frozenset[int],
 ) -> Chip:
     if session.serial in shared:
-        title = f"shared by {users[session.serial]:,} requests"
+        title = shared_by(users[session.serial])
         if session.ended == "open":
-            title += f", {ended_glyph(session).label}"
+            title = f"{title}, {ended_glyph(session).label}"
         return Chip(session.label, "shared", "bad", title)
     if session.ended == "open":
         # Only a request has neighbours that its session could harm.
         tone: Tone = "bad" if record.kind == "request" else "warn"
         return Chip(session.label, "open", tone, ended_glyph(session).label)
-    return Chip(session.label, title=f"{origin_phrase(session)}, {session.ended}")
+    end = ended_glyph(session).label
+    return Chip(session.label, title=f"{origin_phrase(session)}, {end}")
 
 
 def finding_chips(findings: cabc.Iterable[Finding]) -> tuple[FindingChip, ...]:
     """Present findings as one chip per code, the most severe first."""
     chips = []
     for group in group_findings(findings):
-        tone, icon, word = SEVERITIES[group.severity]
+        tone, icon, word = severity_words(group.severity)
         number = len(group.findings)
         times = f" \N{MULTIPLICATION SIGN} {number:,}" if number > 1 else ""
         chips.append(FindingChip(group.code, group.name, times, icon, tone, word))

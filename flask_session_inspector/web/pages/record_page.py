@@ -10,9 +10,11 @@ from ...records import RequestRecord
 from ...verdicts import users_of_sessions
 from ..drawing.timeline import Timeline
 from ..drawing.timeline import timeline
+from ..translating import gettext
 from .finding_cards import FindingCard
 from .finding_cards import finding_cards
 from .formats import Moment
+from .formats import in_ms
 from .formats import milliseconds
 from .formats import moment
 from .headlines import Headline
@@ -118,22 +120,25 @@ def _neighbours(inspection: Inspection, record_id: str) -> tuple[str, str]:
 def _facts(record: RequestRecord) -> tuple[tuple[str, str, bool], ...]:
     """List label, value and whether the value is code."""
     time = sum(each.statement.duration_ms for each in numbered_statements(record))
-    facts = [("Took", f"{milliseconds(record.duration_ms)} ms", False)]
+    facts = [(gettext("Took"), in_ms(record.duration_ms), False)]
     if record.endpoint:
-        facts.append(("Endpoint", record.endpoint, True))
+        facts.append((gettext("Endpoint"), record.endpoint, True))
+    statements = gettext(
+        "%(number)s in %(time)s ms",
+        number=f"{record.statement_count:,}",
+        time=milliseconds(time),
+    )
+    process = gettext("pid %(pid)s", pid=record.pid)
     facts += [
-        ("App contexts", f"{record.contexts:,}", False),
-        ("Sessions", f"{len(record.sessions):,}", False),
-        (
-            "Statements",
-            f"{record.statement_count:,} in {milliseconds(time)} ms",
-            False,
-        ),
-        ("Thread", record.thread, True),
-        ("Process", f"pid {record.pid}", False),
+        (gettext("App contexts"), f"{record.contexts:,}", False),
+        (gettext("Sessions"), f"{len(record.sessions):,}", False),
+        (gettext("Statements"), statements, False),
+        (gettext("Thread"), record.thread, True),
+        (gettext("Process"), process, False),
     ]
     if record.reused_context:
-        facts.append(("Ran in", "an app context pushed before it", False))
+        text = gettext("an app context pushed before it")
+        facts.append((gettext("Ran in"), text, False))
     if record.error:
-        facts.append(("Raised", record.error, True))
+        facts.append((gettext("Raised"), record.error, True))
     return tuple(facts)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import collections.abc as cabc
 from dataclasses import dataclass
 
+from ...phrases import marked_forms
 from ...records import ConnectionCheckout
 from ...records import RequestRecord
 from ...records import SessionRecord
 from ..drawing.axis import held
+from ..translating import gettext
+from ..translating import ngettext
 from .formats import Place
 from .formats import milliseconds
 from .formats import one_line
@@ -20,6 +23,7 @@ from .wording import Tone
 from .wording import ended_glyph
 from .wording import origin_phrase
 from .wording import session_outcome
+from .wording import shared_by
 
 SQL_IN_ROW = 110
 
@@ -98,11 +102,11 @@ def session_row(
     :param pending: The record has not ended yet.
     """
     counts = (
-        (session.pending_new, "new"),
-        (session.pending_dirty, "changed"),
-        (session.pending_deleted, "deleted"),
+        (session.pending_new, marked_forms("%(num)s new", "%(num)s new")),
+        (session.pending_dirty, marked_forms("%(num)s changed", "%(num)s changed")),
+        (session.pending_deleted, marked_forms("%(num)s deleted", "%(num)s deleted")),
     )
-    unflushed = [f"{number:,} {word}" for number, word in counts if number]
+    unflushed = [ngettext(*forms, number) for number, forms in counts if number]
     served = users.get(session.serial, 0) if record.kind == "request" else 0
     end = ended_glyph(session, pending=pending)
     return SessionRow(
@@ -119,7 +123,7 @@ def session_row(
         ", ".join(unflushed),
         session_outcome(session, pending=pending),
         end,
-        f"shared by {served:,} requests" if served > 1 else "",
+        shared_by(served) if served > 1 else "",
         "bad" if served > 1 or end.tone == "bad" else "",
     )
 
@@ -165,7 +169,7 @@ def connection_row(checkout: ConnectionCheckout, end: float) -> ConnectionRow:
         checkout.bind,
         "" if checkout.session is None else f"S{checkout.session}",
         milliseconds(checkout.checked_out_ms),
-        "still held" if back is None else milliseconds(back),
+        gettext("still held") if back is None else milliseconds(back),
         milliseconds(held(checkout, end)),
         back is None,
     )

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from flask import has_request_context
 from flask import request
 
-from ...phrases import counted
 from ...records import Counters
 from ...records import Finding
 from ...records import Holder
+from ..translating import gettext
+from ..translating import ngettext
 from .wording import Tone
 from .wording import worst_tone
 
@@ -88,11 +89,14 @@ def shell(
     :param holders: What the audit found.
     """
     pinned = sum(1 for each in holders if each.verdict == "pinned")
-    unit = "holder" if len(holders) == 1 else "holders"
-    audit = Tab("audit", "Audit", f"{len(holders):,}", unit)
+    # Said before it and after it, the number has no place in the text.
+    unit = ngettext("holder", "holders", len(holders))
+    audit = Tab("audit", gettext("Audit"), f"{len(holders):,}", unit)
     if pinned:
-        number = f"{pinned:,} of {len(holders):,}"
-        audit = Tab("audit", "Audit", number, "pinned", "bad")
+        number = gettext(
+            "%(number)s of %(all)s", number=f"{pinned:,}", all=f"{len(holders):,}"
+        )
+        audit = Tab("audit", gettext("Audit"), number, gettext("pinned"), "bad")
     number = f"{len(findings):,}" if findings else ""
     counters = inspection.counters
     alone = inspection.process()["shared"] or not _has_several_workers()
@@ -101,8 +105,8 @@ def shell(
         _store(inspection),
         notices if alone else (_only_one_worker(inspection), *notices),
         (
-            Tab("requests", "Requests"),
-            Tab("findings", "Findings", number, tone=worst_tone(findings)),
+            Tab("requests", gettext("Requests")),
+            Tab("findings", gettext("Findings"), number, tone=worst_tone(findings)),
             audit,
         ),
         current,
@@ -124,10 +128,14 @@ def _only_one_worker(inspection: Inspection) -> Notice:
     return Notice(
         "warn",
         "warn",
-        "This is one of several workers.",
-        f"The store {process['store']} has only the requests that the process"
-        f" {process['pid']} served, so sharing across workers does not show, and the"
-        " next time another one may answer. Run one worker to see all requests.",
+        gettext("This is one of several workers."),
+        gettext(
+            "The store %(store)s has only the requests that the process %(pid)s"
+            " served, so sharing across workers does not show, and the next time"
+            " another one may answer. Run one worker to see all requests.",
+            store=process["store"],
+            pid=process["pid"],
+        ),
     )
 
 
@@ -135,35 +143,63 @@ def _news(findings: cabc.Sequence[Finding]) -> str:
     if not findings:
         return ""
     newest = findings[0]
-    return (
-        f"{counted(len(findings), 'finding')}, the newest"
-        f" {newest.code} {newest.name}: {newest.message}"
+    return ngettext(
+        "%(num)s finding, the newest %(code)s %(name)s: %(message)s",
+        "%(num)s findings, the newest %(code)s %(name)s: %(message)s",
+        len(findings),
+        code=newest.code,
+        name=newest.name,
+        message=newest.message,
     )
 
 
 def _store(inspection: Inspection) -> str:
     process = inspection.process()
     if process["shared"]:
-        return f"{process['store']}, shared by all processes"
-    return f"{process['store']} of this process only, pid {process['pid']}"
+        return gettext("%(store)s, shared by all processes", store=process["store"])
+    return gettext(
+        "%(store)s of this process only, pid %(pid)s",
+        store=process["store"],
+        pid=process["pid"],
+    )
 
 
 def _notices(inspection: Inspection, counters: Counters) -> tuple[Notice, ...]:
     notices = []
     if inspection.paused:
-        text = "Requests made now will not be on this page."
-        notices.append(Notice("warn", "warn", "Recording is paused.", text, True))
+        title = gettext("Recording is paused.")
+        text = gettext("Requests made now will not be on this page.")
+        notices.append(Notice("warn", "warn", title, text, True))
     missing = counters.dropped + counters.lost
     if missing:
-        title = f"{counted(missing, 'record')} could not be kept."
-        text = f"{counters.dropped:,} dropped, {counters.lost:,} lost by the store."
+        title = ngettext(
+            "%(num)s record could not be kept.",
+            "%(num)s records could not be kept.",
+            missing,
+        )
+        text = gettext(
+            "%(dropped)s dropped, %(lost)s lost by the store.",
+            dropped=f"{counters.dropped:,}",
+            lost=f"{counters.lost:,}",
+        )
         notices.append(Notice("warn", "warn", title, text))
     if counters.internal_errors:
-        title = f"The inspector had {counted(counters.internal_errors, 'error')}."
-        text = "The application was not affected, but records may be incomplete."
-        notices.append(Notice("warn", "warn", title, f"{text} The log says more."))
+        title = ngettext(
+            "The inspector had %(num)s error.",
+            "The inspector had %(num)s errors.",
+            counters.internal_errors,
+        )
+        text = gettext(
+            "The application was not affected, but records may be incomplete. The log"
+            " says more."
+        )
+        notices.append(Notice("warn", "warn", title, text))
     if counters.evicted and counters.retained >= inspection.config.max_requests:
-        title = f"Only the last {counted(counters.retained, 'record')} are kept."
-        text = "What is said below rests on them."
+        title = ngettext(
+            "Only the last %(num)s record is kept.",
+            "Only the last %(num)s records are kept.",
+            counters.retained,
+        )
+        text = gettext("What is said below rests on them.")
         notices.append(Notice("", "info", title, text))
     return tuple(notices)

@@ -5,21 +5,28 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ...phrases import counted
+from ...phrases import marked
 from ...records import Finding
 from ...records import RequestRecord
 from ...records import SessionRecord
+from ...records import Severity
 from ...records import StatementRecord
 from ...records import TransactionRecord
+from ..translating import gettext
+from ..translating import ngettext
 
 Tone = t.Literal["", "ok", "warn", "bad"]
 
-KINDS = {"request": "request", "cli": "command", "context": "app context"}
+KINDS = {
+    "request": marked("request"),
+    "cli": marked("command"),
+    "context": marked("app context"),
+}
 _OUTCOMES = {
-    "commit": "committed",
-    "rollback": "rolled back",
-    "close": "closed without a commit",
-    "open": "still open",
+    "commit": marked("committed"),
+    "rollback": marked("rolled back"),
+    "close": marked("closed without a commit"),
+    "open": marked("still open"),
 }
 _OUTCOME_ICONS = {
     "commit": "commit",
@@ -27,15 +34,15 @@ _OUTCOME_ICONS = {
     "close": "closed",
     "open": "use",
 }
-SEVERITIES: dict[str, tuple[Tone, str, str]] = {
-    "error": ("bad", "bad", "Error"),
-    "warning": ("warn", "warn", "Warning"),
-    "info": ("", "info", "Note"),
+_SEVERITIES: dict[str, tuple[Tone, str, str]] = {
+    "error": ("bad", "bad", marked("Error")),
+    "warning": ("warn", "warn", marked("Warning")),
+    "info": ("", "info", marked("Note")),
 }
 _ORIGINS = {
-    "registry": "from a scoped_session",
-    "factory": "from a sessionmaker",
-    "direct": "made directly",
+    "registry": marked("from a scoped_session"),
+    "factory": marked("from a sessionmaker"),
+    "direct": marked("made directly"),
 }
 
 
@@ -85,8 +92,8 @@ def numbered_statements(record: RequestRecord) -> list[NumberedStatement]:
 def heading(record: RequestRecord) -> tuple[str, str]:
     """Name a record by what it is and where it went: ``("GET", "/products")``."""
     if record.kind == "request":
-        return record.method or "request", record.path or "/"
-    return KINDS[record.kind], record.path or ""
+        return record.method or gettext("request"), record.path or "/"
+    return gettext(KINDS[record.kind]), record.path or ""
 
 
 def spoken(record: RequestRecord) -> str:
@@ -102,17 +109,22 @@ def status_glyph(record: RequestRecord) -> Glyph:
         return Glyph("", str(record.status))
     if record.error is not None:
         return Glyph("bad", record.error, "bad")
-    return Glyph("", "no response" if record.kind == "request" else "done")
+    if record.kind == "request":
+        return Glyph("", gettext("no response"))
+    return Glyph("", gettext("done"))
 
 
 def transaction_glyph(transaction: TransactionRecord) -> Glyph:
     """Say how a transaction ended, and whether that threw writes away."""
-    label = _OUTCOMES[transaction.outcome]
+    label = gettext(_OUTCOMES[transaction.outcome])
     rows = sum(transaction.writes.values())
     if transaction.outcome == "close" and rows:
-        return Glyph(
-            "closed", f"{label}: {counted(rows, 'written row')} discarded", "bad"
+        label = ngettext(
+            "closed without a commit: %(num)s written row discarded",
+            "closed without a commit: %(num)s written rows discarded",
+            rows,
         )
+        return Glyph("closed", label, "bad")
     if transaction.outcome == "open":
         return Glyph("use", label, "warn")
     return Glyph(_OUTCOME_ICONS[transaction.outcome], label)
@@ -135,24 +147,26 @@ def session_outcome(session: SessionRecord, *, pending: bool = False) -> Glyph:
     outcomes = [transaction.outcome for transaction in outer]
     if "open" in outcomes:
         return (
-            Glyph("use", "in a transaction")
+            Glyph("use", gettext("in a transaction"))
             if pending
-            else Glyph("use", "not ended", "warn")
+            else Glyph("use", gettext("not ended"), "warn")
         )
     if lost_rows(session):
-        return Glyph("closed", "not committed", "bad")
+        return Glyph("closed", gettext("not committed"), "bad")
     commits, rollbacks = outcomes.count("commit"), outcomes.count("rollback")
+    committed = ngettext("%(num)s commit", "%(num)s commits", commits)
+    rolled_back = ngettext("%(num)s rollback", "%(num)s rollbacks", rollbacks)
     if commits and rollbacks:
-        return Glyph(
-            "commit", f"{counted(commits, 'commit')}, {counted(rollbacks, 'rollback')}"
-        )
+        return Glyph("commit", f"{committed}, {rolled_back}")
     if commits:
-        return Glyph("commit", counted(commits, "commit"))
+        return Glyph("commit", committed)
     if rollbacks:
-        return Glyph("rollback", counted(rollbacks, "rollback"))
+        return Glyph("rollback", rolled_back)
     if outcomes:
-        return Glyph("closed", "read only")
-    return Glyph("", "no SQL" if not session.statements else "no transaction")
+        return Glyph("closed", gettext("read only"))
+    if session.statements:
+        return Glyph("", gettext("no transaction"))
+    return Glyph("", gettext("no SQL"))
 
 
 def ended_glyph(session: SessionRecord, *, pending: bool = False) -> Glyph:
@@ -161,23 +175,35 @@ def ended_glyph(session: SessionRecord, *, pending: bool = False) -> Glyph:
     :param pending: The record has not ended yet, so neither has the session.
     """
     if session.ended == "removed":
-        return Glyph("ok", "removed", "ok")
+        return Glyph("ok", gettext("removed"), "ok")
     if session.ended == "closed":
-        return Glyph("ok", "closed", "ok")
+        return Glyph("ok", gettext("closed"), "ok")
     if pending:
-        return Glyph("use", "teardown pending")
-    word = "not removed" if session.origin == "registry" else "not closed"
-    return Glyph("open", word, "bad")
+        return Glyph("use", gettext("teardown pending"))
+    if session.origin == "registry":
+        return Glyph("open", gettext("not removed"), "bad")
+    return Glyph("open", gettext("not closed"), "bad")
+
+
+def shared_by(users: int) -> str:
+    """Say by how many requests a session was shared."""
+    return ngettext("shared by %(num)s request", "shared by %(num)s requests", users)
 
 
 def origin_phrase(session: SessionRecord) -> str:
     """Say where a session came from: ``"db.session"``, ``"made directly"``."""
-    return session.registry or _ORIGINS[session.origin]
+    return session.registry or gettext(_ORIGINS[session.origin])
 
 
 def severity(finding: Finding) -> tuple[Tone, str, str]:
     """Return a finding's tone, its icon and the word for its severity."""
-    return SEVERITIES[finding.severity]
+    return severity_words(finding.severity)
+
+
+def severity_words(name: Severity) -> tuple[Tone, str, str]:
+    """Return the tone of a severity, its icon and the word for it."""
+    tone, icon, word = _SEVERITIES[name]
+    return tone, icon, gettext(word)
 
 
 def worst_tone(findings: t.Iterable[Finding]) -> Tone:
