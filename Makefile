@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test upstream lint types docs clean
+.PHONY: help demo test upstream lint types docs screenshots clean
 
 help:
 	@echo 'make demo   serve the demo shop at 127.0.0.1:$(PORT) (PORT=... to change)'
@@ -17,6 +17,7 @@ help:
 	@echo 'make upstream  run the tests of Flask-Admin and Flask-SQLAlchemy with an inspector'
 	@echo 'make lint   check style, formatting and types'
 	@echo 'make docs   build the documentation into docs/_build/html'
+	@echo 'make screenshots  take the pictures in docs/images again, with Chromium'
 	@echo 'make clean  remove the virtual environment and what was built'
 
 # The server is run without a shell around it, so that Ctrl-C ends it quietly.
@@ -24,7 +25,7 @@ demo: export PORT := $(PORT)
 demo: $(VENV)/.installed-demo
 	@$(BIN)/python -m demo_app
 
-test: $(VENV)/.installed-tests
+test: $(VENV)/.installed-tests $(VENV)/translations/.installed
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 # An older Flask-Admin in front of the installed one.
@@ -46,8 +47,17 @@ docs: $(VENV)/.installed-docs
 	@$(BIN)/sphinx-build -W --keep-going --quiet -b html docs docs/_build/html
 	@echo 'The documentation is at docs/_build/html/index.html.'
 
+screenshots: $(VENV)/.installed-screenshots
+	@$(BIN)/python -m demo_app.screenshots
+
 clean:
 	rm -rf $(VENV) build dist docs/_build .mypy_cache .pytest_cache .ruff_cache
+
+# Where Flask-Babel can be imported, Flask-Admin needs every application to initialise
+# it. Only the tests of the translations look here.
+$(VENV)/translations/.installed: $(VENV)/.created pyproject.toml
+	@$(PIP) install --upgrade --no-deps --target $(@D) --group translations
+	@touch $@
 
 # The stamps say what is installed; a changed pyproject.toml installs it again.
 $(VENV)/.installed-%: $(VENV)/.created pyproject.toml

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
 import gc
 import os
 import typing as t
@@ -75,6 +76,13 @@ class Shop:
 @pytest.fixture
 def make_app() -> cabc.Iterator[t.Callable[..., flask.Flask]]:
     """Make inspected-to-be applications; their engines are disposed at the end."""
+    with making_apps() as make:
+        yield make
+
+
+@contextlib.contextmanager
+def making_apps() -> cabc.Iterator[t.Callable[..., flask.Flask]]:
+    """Do what the fixture ``make_app`` does, for one with a wider scope."""
     apps: list[flask.Flask] = []
 
     def make(**config: t.Any) -> flask.Flask:
@@ -101,9 +109,16 @@ def make_shop(
     make_app: t.Callable[..., flask.Flask], tmp_path: t.Any
 ) -> t.Callable[..., Shop]:
     """Make shops on a database file, which several threads can use at once."""
+    return shop_maker(make_app, tmp_path)
+
+
+def shop_maker(
+    make_app: t.Callable[..., flask.Flask], folder: t.Any
+) -> t.Callable[..., Shop]:
+    """Return a function that makes shops with their database file in a folder."""
 
     def make(engine_options: dict[str, t.Any] | None = None, **config: t.Any) -> Shop:
-        config.setdefault("SQLALCHEMY_DATABASE_URI", f"sqlite:///{tmp_path}/shop.db")
+        config.setdefault("SQLALCHEMY_DATABASE_URI", f"sqlite:///{folder}/shop.db")
         shop = Shop(make_app(**config), **(engine_options or {}))
         shop.create_tables()
         return shop
