@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test upstream lint types docs screenshots clean
+.PHONY: help demo test upstream run-upstream lint types docs screenshots clean
 
 help:
 	@echo 'make demo   serve the demo shop at 127.0.0.1:$(PORT) (PORT=... to change)'
@@ -33,7 +33,12 @@ test-flask-admin-%: $(VENV)/.installed-tests
 	@$(PIP) install --upgrade --no-deps --target $(VENV)/flask-admin-$* flask-admin==$*
 	@PYTHONPATH=$(VENV)/flask-admin-$* $(BIN)/python -m pytest $(PYTEST_ARGS) tests/audit
 
-upstream: $(VENV)/.installed-upstream
+# Flask-Admin's tests install Flask-Babel, and where that can be imported, Flask-Admin
+# needs every application to initialise it: the demo and our tests do not.
+upstream:
+	@$(MAKE) --no-print-directory VENV=.venv-upstream run-upstream
+
+run-upstream: $(VENV)/.installed-upstream
 	@$(BIN)/python tests/upstream/run.py
 
 lint: $(VENV)/.installed-lint types
@@ -51,10 +56,9 @@ screenshots: $(VENV)/.installed-screenshots
 	@$(BIN)/python -m demo_app.screenshots
 
 clean:
-	rm -rf $(VENV) build dist docs/_build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-upstream build dist docs/_build .mypy_cache .pytest_cache .ruff_cache
 
-# Where Flask-Babel can be imported, Flask-Admin needs every application to initialise
-# it. Only the tests of the translations look here.
+# For the same reason, only the tests of the translations look here.
 $(VENV)/translations/.installed: $(VENV)/.created pyproject.toml
 	@$(PIP) install --upgrade --no-deps --target $(@D) --group translations
 	@touch $@
