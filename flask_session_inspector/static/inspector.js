@@ -12,8 +12,16 @@ const TIMEOUT_MS = 10_000;
 const ENDING_MS = 10_000; // For so long a panel waits for the end of its request.
 const MOST_ROWS = 1_000;
 const MOST_STRANGERS = 40;
+const MOST_MARKED = 20;
 
-class Gone extends Error {}
+/** An answer other than the one that was asked for. */
+class Refusal extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+    this.isFinal = false; // Whether to ask again is of no use.
+  }
+}
 
 /* ---- Changing what differs ---- */
 
@@ -172,7 +180,7 @@ class Poll {
       this.#failures = 0;
       this.#wait(this.#pause());
     } catch (error) {
-      if (error instanceof Gone) this.stop();
+      if (error.isFinal) this.stop();
       else this.#countDown(error, RETRY_MS[Math.min(this.#failures++, RETRY_MS.length - 1)]);
     } finally {
       this.#busy = false;
@@ -206,11 +214,10 @@ async function askFor(part, url) {
     throw new Error(text("unreachable"));
   }
   if (response.status === 304) return null;
-  if (response.status === 404) throw new Gone();
-  const type = response.headers.get("Content-Type") ?? "";
   if (!response.ok) {
-    const says = type.startsWith("text/plain") ? await response.text() : "";
-    throw new Error(says || text("answered").replace("{status}", response.status));
+    const isSentence = (response.headers.get("Content-Type") ?? "").startsWith("text/plain");
+    const message = isSentence ? await response.text() : text("answered").replace("{status}", response.status);
+    throw new Refusal(response.status, message);
   }
   return parse(await response.text(), `[data-fsi-etag]`);
 }
@@ -256,20 +263,22 @@ class LivePage {
     try {
       fresh = await askFor(this.#root, url);
     } catch (error) {
-      if (error instanceof Gone) this.#setState("gone");
+      error.isFinal = error.status === 410;
+      if (error.isFinal) this.#setState("gone");
       throw error;
     }
-    if (fresh) this.#take(fresh);
-    else this.#strangers = 0;
+    if (!fresh) this.#strangers = 0;
+    const isNews = fresh && this.#take(fresh);
     if (!this.#isPaused) settle();
-    return Boolean(fresh);
+    return isNews;
   }
 
+  /** Keep what is new; say whether it is of the same records. */
   #take(fresh) {
     const known = this.#root.dataset;
     if (fresh.dataset.fsiEpoch !== known.fsiEpoch) {
       // Another worker has records of its own; after a restart there is no other one.
-      if (fresh.querySelector("[data-fsi-several]") && this.#strangers++ < MOST_STRANGERS) return;
+      if (fresh.querySelector("[data-fsi-several]") && this.#strangers++ < MOST_STRANGERS) return false;
       this.#arrived.clear();
       this.#isAnother = true;
     }
@@ -288,6 +297,7 @@ class LivePage {
     this.#latest = fresh;
     this.#announce(fresh);
     this.#show();
+    return true;
   }
 
   /** Show what has arrived, unless that is paused. */
@@ -326,7 +336,7 @@ class LivePage {
       if (known) morph(known, row);
       else if ("fsiUpdate" in row.dataset) this.#arrived.delete(id);
       else if (isTopInView || isAskedFor) {
-        row.classList.add("is-new");
+        if (this.#arrived.size < MOST_MARKED) row.classList.add("is-new");
         rows.prepend(document.adoptNode(row));
       } else continue;
       this.#arrived.delete(id);
@@ -443,7 +453,8 @@ class LivePanel {
     try {
       fresh = await askFor(this.#part, url);
     } catch (error) {
-      if (!(error instanceof Gone) || this.#isComplete) throw error;
+      error.isFinal = error.status === 404 && this.#isComplete;
+      if (error.status !== 404 || this.#isComplete) throw error;
       // The response came before the end of its request.
       if (performance.now() - this.#made < ENDING_MS) return false;
       throw new Error(text("running"));

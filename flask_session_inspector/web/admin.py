@@ -98,18 +98,30 @@ class SessionsView(BaseView):  # type: ignore[misc] # of a module without types
         watch = live.watch(inspection)
         record = inspection.request(record_id)
         if record is None:
-            return self._answer(
-                "missing.html",
-                live.NOTHING,
-                404,
-                record_id=record_id,
-                most=inspection.config.max_requests,
-                title=gettext("No such record"),
-            )
+            return self._no_record(inspection, record_id, watch)
         if live.is_known(watch):
             return live.unchanged(watch)
         page = detail_page(inspection, record)
         return self._answer("detail.html", watch, page=page, title=page.title)
+
+    def _no_record(
+        self, inspection: Inspection, record_id: str, watch: Watch
+    ) -> Response:
+        is_elsewhere = live.is_elsewhere(inspection, record_id)
+        status = 404
+        if live.since() is not None:
+            if is_elsewhere:
+                return live.unchanged(watch)
+            status = 410  # An open page shows it, so there was one.
+        return self._answer(
+            "missing.html",
+            live.NOTHING,
+            status,
+            record_id=record_id,
+            is_elsewhere=is_elsewhere,
+            most=inspection.config.max_requests,
+            title=gettext("No such record"),
+        )
 
     @expose("/findings")  # type: ignore[untyped-decorator] # as above
     def findings_page(self) -> Response:

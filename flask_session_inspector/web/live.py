@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 from flask import Response
+from flask import has_request_context
 from flask import request
 from markupsafe import Markup
 
@@ -60,6 +61,20 @@ def watch(inspection: Inspection) -> Watch:
 def since() -> str | None:
     """Return the cursor of an open page, ``None`` if the page is loaded anew."""
     return request.args.get(SINCE)
+
+
+def has_several_workers(inspection: Inspection) -> bool:
+    """Say whether another worker, with records of its own, may answer the next time.
+
+    The WSGI server tells whether there are several processes.
+    """
+    alone = inspection.process()["shared"] or not has_request_context()
+    return not alone and bool(request.environ.get("wsgi.multiprocess"))
+
+
+def is_elsewhere(inspection: Inspection, record_id: str) -> bool:
+    """Say whether another worker may still have a record."""
+    return has_several_workers(inspection) and not record_id.startswith(process.token)
 
 
 def is_known(watch: Watch) -> bool:

@@ -144,7 +144,7 @@ def test_a_finding_that_comes_late(served: Served, page: Page) -> None:
 def test_a_record_that_is_replaced_while_it_is_open(
     make_shop: MakeShop, serve: Serve, page: Page, complaints: Complaints
 ) -> None:
-    complaints.expect("404")
+    complaints.expect("410")
     shop = with_admin(make_shop(SESSION_INSPECTOR_MAX_REQUESTS=2, **CONFIG))
     served = Served(shop, serve(shop.app))
     hit(served, "/write")
@@ -160,7 +160,7 @@ def test_a_record_that_is_replaced_while_it_is_open(
 def test_a_record_that_is_cleared_while_it_is_open(
     served: Served, page: Page, complaints: Complaints
 ) -> None:
-    complaints.expect("404")
+    complaints.expect("410")
     hit(served, "/write")
     watch(page, served.detail("/write"))
     served.shop.inspection.clear()

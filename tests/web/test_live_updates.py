@@ -159,6 +159,13 @@ class TestAsking:
         page.ask()
         assert int(page.attribute("oldest")) == before + 5
 
+    def test_a_record_that_is_gone(self, shop: Shop) -> None:
+        page = OpenPage(
+            shop.app.test_client(), f"{LIST}requests/{shop.get('/shop/a').id}"
+        )
+        shop.inspection.clear()
+        assert page.ask().status_code == 410
+
     def test_what_was_cleared_likewise(self, shop: Shop) -> None:
         shop.get("/shop/a")
         page = OpenPage(shop.app.test_client())
@@ -310,6 +317,22 @@ class TestSeveralWorkers:
         html = client.get(LIST, environ_overrides={"wsgi.multiprocess": True}).text
         assert "This is one of several workers." in html
         assert "data-fsi-several" in html
+
+    def test_a_record_of_another_worker(self, shop: Shop) -> None:
+        own = shop.get("/shop/a").id
+        shop.inspection.clear()
+        client = shop.app.test_client()
+
+        def get(record_id: str, query: str = "") -> TestResponse:
+            return client.get(
+                f"{LIST}requests/{record_id}{query}",
+                environ_overrides={"wsgi.multiprocess": True},
+            )
+
+        assert "another one may have it" in get("00000000-7").text
+        assert "another one may have it" not in get(own).text
+        assert get("00000000-7", "?since=00000000.9").status_code == 304
+        assert get(own, "?since=00000000.9").status_code == 410
 
 
 class TestPanel:

@@ -6,12 +6,10 @@ import collections.abc as cabc
 import typing as t
 from dataclasses import dataclass
 
-from flask import has_request_context
-from flask import request
-
 from ...records import Counters
 from ...records import Finding
 from ...records import Holder
+from ..live import has_several_workers
 from ..translating import gettext
 from ..translating import ngettext
 from .wording import Tone
@@ -99,11 +97,11 @@ def shell(
         audit = Tab("audit", gettext("Audit"), number, gettext("pinned"), "bad")
     number = f"{len(findings):,}" if findings else ""
     counters = inspection.counters
-    alone = inspection.process()["shared"] or not _has_several_workers()
+    several_workers = has_several_workers(inspection)
     notices = _notices(inspection, counters)
     return Shell(
         _store(inspection),
-        notices if alone else (_only_one_worker(inspection), *notices),
+        (_only_one_worker(inspection), *notices) if several_workers else notices,
         (
             Tab("requests", gettext("Requests")),
             Tab("findings", gettext("Findings"), number, tone=worst_tone(findings)),
@@ -114,13 +112,8 @@ def shell(
         counters.retained,
         _news(findings),
         len(findings),
-        not alone,
+        several_workers,
     )
-
-
-def _has_several_workers() -> bool:
-    """Ask the WSGI server, which knows."""
-    return has_request_context() and bool(request.environ.get("wsgi.multiprocess"))
 
 
 def _only_one_worker(inspection: Inspection) -> Notice:
