@@ -155,7 +155,7 @@ class Inspection:
         :param limit: How many at most, 1 to 10,000.
         :param after: Only newer ones than this cursor or request id.
         :param before: Only older ones than this cursor or request id.
-        :param finding: Only those with this code.
+        :param finding: Only those with this code; ``"any"`` for those with any.
         :param path: Only those whose path contains this.
         :param status: Only those with this HTTP status, such as ``404`` or
             ``"5xx"``.
@@ -201,6 +201,13 @@ class Inspection:
         """Return a record, ``None`` if it is not retained."""
         self._settle(self.recording)
         return self._store.get(request_id)
+
+    def has_ended(self, record_id: str) -> bool:
+        """Say whether a record of this process has ended, retained or not."""
+        token, _, number = record_id.partition("-")
+        return token == process.token and number not in map(
+            str, list(self.recording.live)
+        )
 
     def current(self) -> RequestRecord | None:
         """Return what the running request has done so far.

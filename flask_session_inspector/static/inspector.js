@@ -9,10 +9,11 @@ const QUICK_MS = 700;
 const SLOWER = [[60_000, 2_000], [300_000, 6_000]]; // Quiet for so long: ask every so often.
 const RETRY_MS = [1_000, 2_000, 4_000, 8_000, 15_000];
 const TIMEOUT_MS = 10_000;
-const ENDING_MS = 10_000; // For so long a panel waits for the end of its request.
+const ENDING_MS = 10_000; // For so long a panel waits for the end of its request unseen.
 const MOST_ROWS = 1_000;
 const MOST_STRANGERS = 40;
 const MOST_MARKED = 20;
+const MOST_FETCHED = 500;
 
 /** An answer other than the one that was asked for. */
 class Refusal extends Error {
@@ -106,6 +107,11 @@ function settle() {
 /** A text that the server wrote, in its language. */
 function text(name) {
   return document.querySelector("[data-fsi-texts]")?.dataset[name] ?? name;
+}
+
+/** Write a number as the server writes the others. */
+function grouped(number) {
+  return number.toLocaleString("en");
 }
 
 function fill(root, name, text) {
@@ -233,13 +239,14 @@ class LivePage {
   #strangers = 0;
   #isAnother = false; // The next update is of another store than the rows.
   #findings;
+  #newest;
   #poll;
 
   constructor(page, root) {
     this.#page = page;
     this.#root = root;
     this.#said = page.querySelector("[data-fsi-said]");
-    this.#findings = Number(root.querySelector("[data-fsi-news]")?.dataset.fsiCount ?? 0);
+    this.#learn(root);
     this.#setState("live");
     this.#updated();
     page.addEventListener("click", (event) => this.#click(event));
@@ -316,11 +323,11 @@ class LivePage {
     }
     if (!this.#isPaused && (this.#arrived.size || fresh)) this.#putRows();
     const waiting = [...this.#arrived.values()].filter((row) => !("fsiUpdate" in row.dataset)).length;
-    fill(this.#page, "waiting", waiting.toLocaleString());
+    fill(this.#page, "waiting", grouped(waiting));
     const button = this.#page.querySelector("[data-fsi-held]");
     if (button) {
       button.hidden = this.#isPaused || !waiting;
-      fill(button, "held", waiting.toLocaleString());
+      fill(button, "held", grouped(waiting));
     }
   }
 
@@ -345,9 +352,10 @@ class LivePage {
       if (!this.#isKept(row) || rows.rows.length > MOST_ROWS) row.remove();
     }
     if (focused?.isConnected) scrollBy({ top: focused.getBoundingClientRect().top - before, behavior: "instant" });
-    fill(this.#page, "shown", rows.rows.length.toLocaleString());
+    fill(this.#page, "shown", grouped(rows.rows.length));
     const older = this.#page.querySelector("[data-fsi-older]");
     const last = rows.rows[rows.rows.length - 1];
+    if (older) older.hidden = !last; // Where all are gone, there is nothing to go on from.
     if (older && last) {
       const url = new URL(older.href);
       url.searchParams.set("before", last.id.replace("fsi-r-", ""));
@@ -362,11 +370,18 @@ class LivePage {
 
   /** Tell those who do not see the page of a finding, not of every request. */
   #announce(fresh) {
-    const news = fresh.querySelector("[data-fsi-news]");
-    if (!news || !this.#said) return;
-    const count = Number(news.dataset.fsiCount);
-    if (count > this.#findings) this.#said.textContent = news.dataset.fsiNews;
-    this.#findings = count;
+    const before = this.#findings;
+    const newest = this.#newest;
+    this.#learn(fresh);
+    // In a full store, each new one may push out an old one.
+    const isNew = this.#findings > before || (this.#findings === before && this.#newest !== newest);
+    if (isNew && this.#said) this.#said.textContent = this.#newest;
+  }
+
+  #learn(root) {
+    const news = root.querySelector("[data-fsi-news]");
+    this.#findings = Number(news?.dataset.fsiCount ?? 0);
+    this.#newest = news?.dataset.fsiNews ?? "";
   }
 
   #setState(state) {
@@ -417,7 +432,7 @@ class LivePanel {
   #failure;
   #isComplete = false;
   #isVisible = false;
-  #made = performance.now();
+  #began; // When it began to ask for the end of its request.
   #fetched = new Set();
 
   constructor(panel) {
@@ -429,10 +444,10 @@ class LivePanel {
     const poll = new Poll(
       () => this.#ask(),
       (error) => this.#trouble(error),
-      () => !this.#isComplete || this.#isVisible,
+      () => this.#isVisible || !(this.#isComplete || performance.now() - this.#began > ENDING_MS),
     );
     panel.querySelector("[data-fsi-retry]").addEventListener("click", () => {
-      this.#made = performance.now();
+      this.#began = undefined;
       poll.wake();
     });
     new IntersectionObserver((entries) => {
@@ -449,15 +464,22 @@ class LivePanel {
     const url = new URL(this.#panel.dataset.fsiUrl, location.href);
     const [navigation] = performance.getEntriesByType("navigation");
     url.searchParams.set("redirects", navigation?.redirectCount ?? 0);
+    this.#began ??= performance.now();
     let fresh;
     try {
       fresh = await askFor(this.#part, url);
     } catch (error) {
-      error.isFinal = error.status === 404 && this.#isComplete;
-      if (error.status !== 404 || this.#isComplete) throw error;
-      // The response came before the end of its request.
-      if (performance.now() - this.#made < ENDING_MS) return false;
-      throw new Error(text("running"));
+      if (error.status === 404 && !this.#isComplete) {
+        // The response came before the end of its request.
+        if (performance.now() - this.#began < ENDING_MS) return false;
+        throw new Error(text("running"));
+      }
+      error.isFinal = error.status === 404 || error.status === 410;
+      if (error.isFinal && !this.#isComplete) {
+        this.#trouble(error);
+        this.#failure.querySelector("[data-fsi-retry]").hidden = true;
+      }
+      throw error;
     }
     if (!this.#isComplete) this.#status.textContent = text("complete");
     this.#isComplete = true;
@@ -474,7 +496,9 @@ class LivePanel {
     this.#failure.hidden = !error;
     if (!error) return;
     fill(this.#failure, "problem", error.message);
-    this.#status.textContent = this.#failure.textContent;
+    const says = this.#failure.textContent;
+    // This comes each second until the next try, and is to be read out once.
+    if (this.#status.textContent !== says) this.#status.textContent = says;
   }
 
   /** What a script of the page asked for; the browser knows, the server cannot tell. */
@@ -484,9 +508,12 @@ class LivePanel {
       const { origin, pathname } = new URL(entry.name);
       if (origin !== location.origin) continue;
       try {
-        this.#fetched.add(decodeURIComponent(pathname));
+        const path = decodeURIComponent(pathname);
+        this.#fetched.delete(path);
+        this.#fetched.add(path);
       } catch {} // No path that the server could name.
     }
+    for (const path of [...this.#fetched].slice(0, -MOST_FETCHED)) this.#fetched.delete(path);
     this.#markFetched();
   }
 

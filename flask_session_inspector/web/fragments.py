@@ -12,6 +12,7 @@ from flask import request
 from . import live
 from .pages import panels
 from .rendering import render
+from .translating import gettext
 
 if t.TYPE_CHECKING:
     from ..inspection import Inspection
@@ -20,7 +21,10 @@ MOST_REDIRECTS = 20
 
 
 def panel(request_id: str) -> Response:
-    """Answer the content of the panel, or 404 while there is no such record.
+    """Answer the content of the panel.
+
+    It is 404 while the request runs, and for a record of another process; 410 where
+    there is nothing to wait for.
 
     The blueprint has applied the access rule before this is called.
 
@@ -28,7 +32,11 @@ def panel(request_id: str) -> Response:
     """
     inspection: Inspection = current_app.extensions["session_inspector"]
     watch = live.watch(inspection)
+    # Asked first: a record that ends meanwhile is found in the store.
+    has_ended = inspection.has_ended(request_id)
     record = inspection.request(request_id)
+    if record is None and has_ended:
+        return Response(_not_kept(inspection), 410, mimetype="text/plain")
     if record is None:
         text = "This request has not ended yet, or its record is no longer kept."
         return Response(text, 404, mimetype="text/plain")
@@ -36,6 +44,15 @@ def panel(request_id: str) -> Response:
         return live.unchanged(watch)
     view = panels.panel_view(inspection, record, pending=False, redirects=_redirects())
     return live.update(render("_panel.html", panel=view, etag=watch.etag), 200, watch)
+
+
+def _not_kept(inspection: Inspection) -> str:
+    if inspection.config.keep == "findings":
+        return gettext(
+            "The request has ended, and its record is not kept:"
+            " SESSION_INSPECTOR_KEEP keeps only those with findings."
+        )
+    return gettext("The request has ended, and its record is no longer kept.")
 
 
 def _redirects() -> int:

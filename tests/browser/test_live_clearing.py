@@ -53,6 +53,18 @@ def test_it_asks_first(served: Served, page: Page) -> None:
     expect(forget(page)).to_be_visible()
 
 
+def test_nothing_older_is_left(served: Served, page: Page) -> None:
+    hit(served, *["/plain"] * 3)
+    watch(page, served.sessions("?limit=2"))
+    older = page.get_by_role("link", name="Older", exact=True)
+    expect(older).to_be_visible()
+    served.shop.inspection.clear()
+    expect(rows(page)).to_have_count(0)
+    expect(older).to_be_hidden()
+    hit(served, "/plain")
+    expect(older).to_be_visible()
+
+
 def test_escape_says_no(served: Served, page: Page) -> None:
     hit(served, "/")
     watch(page, served.sessions())

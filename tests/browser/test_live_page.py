@@ -13,9 +13,11 @@ from playwright.sync_api import expect
 
 from browser.conftest import MakeShop
 from browser.conftest import Serve
+from browser.shops import CONFIG
 from browser.shops import Served
 from browser.shops import with_admin
 from browser.watching import POLL
+from browser.watching import add_faults
 from browser.watching import count
 from browser.watching import hit
 from browser.watching import row
@@ -435,6 +437,20 @@ def test_what_is_no_longer_kept_leaves_the_page(
     newest = [f"/again/{number}" for number in range(7, 2, -1)]
     expect(rows(page).locator(".c-req a")).to_have_text(newest)
     expect(page.locator(".fsi-list > .fsi-card-h")).to_contain_text("5 of 5")
+
+
+def test_a_finding_is_announced_where_an_old_one_goes(
+    make_shop: MakeShop, serve: Serve, page: Page
+) -> None:
+    shop = with_admin(make_shop(SESSION_INSPECTOR_MAX_REQUESTS=2, **CONFIG))
+    add_faults(shop)
+    served = Served(shop, serve(shop.app))
+    hit(served, "/lose", "/lose")
+    watch(page, served.sessions())
+    said = page.locator(".fsi-page [role=status]")
+    expect(said).to_have_text("")
+    hit(served, "/lose")
+    expect(said).to_contain_text("2 findings, the newest FSI201")
 
 
 def test_findings_are_announced_and_requests_are_not(

@@ -12,7 +12,10 @@ from playwright.sync_api import expect
 
 from browser import shops
 from browser.conftest import Complaints
+from browser.conftest import MakeShop
+from browser.conftest import Serve
 from browser.conftest import visit
+from browser.shops import CONFIG
 from browser.shops import Served
 from browser.watching import PAGE
 from browser.watching import hit
@@ -202,11 +205,45 @@ def test_a_panel_without_its_server(
     expect(notice).to_contain_text("This is the record as it was when the page")
     expect(notice).to_contain_text("The server could not be reached.")
     expect(content(page)).to_contain_text("INSERT INTO users")
+    said = page.locator(".fsi-panel [role=status]").element_handle()
+    assert said is not None
+    page.evaluate(
+        """(said) => {
+          window.said = 0;
+          new MutationObserver(() => window.said++).observe(said, { childList: true });
+        }""",
+        said,
+    )
+    for _ in range(2):
+        with page.expect_request(FRAGMENT):
+            pass
+    assert page.evaluate("window.said") == 0  # It was read out already.
     page.unroute(FRAGMENT)
     content(page).get_by_role("button", name="Try again").click()
     expect(notice).to_have_count(0)
     completed(page)
     expect(content(page)).not_to_contain_text("teardown pending")
+
+
+def test_a_request_that_is_not_kept(
+    make_shop: MakeShop, serve: Serve, page: Page, complaints: Complaints
+) -> None:
+    complaints.expect("410")
+    shop = shops.with_admin(make_shop(SESSION_INSPECTOR_KEEP="findings", **CONFIG))
+    served = Served(shops.with_toolbar(shop), serve(shop.app))
+    asked: list[str] = []
+    page.on(
+        "request",
+        lambda it: asked.append(it.url) if FRAGMENT.search(it.url) else None,
+    )
+    visit(page, f"{served.base}/plain")
+    open_panel(page)
+    notice = content(page).locator(".fsi-notice:visible")
+    expect(notice).to_contain_text("keeps only those with findings.")
+    expect(notice.get_by_role("button")).to_have_count(0)
+    number = len(asked)
+    page.evaluate("dispatchEvent(new Event('pageshow')); fetch('/write')")
+    assert len(asked) == number
 
 
 def test_a_statement_in_the_panel(toolbar: Served, page: Page) -> None:

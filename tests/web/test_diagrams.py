@@ -348,6 +348,16 @@ class TestTimeline:
         assert patient is not None
         assert not patient.idle
 
+    def test_statements_that_are_not_listed_are_drawn_together(self) -> None:
+        statements = tuple(handmade.statement(float(at), 0.5) for at in range(80))
+        record = handmade.record(
+            1, handmade.session(1, statements=statements), duration_ms=100.0
+        )
+        drawn = timeline(record, idle_ms=500, listed=50)
+        assert drawn is not None
+        assert [mark.number for mark in drawn.marks] == list(range(1, 51))
+        assert drawn.others.count("M") == 30
+
     def test_statements_without_a_session_have_their_own_lane(self) -> None:
         record = handmade.record(1, connection_statements=(handmade.statement(),))
         drawn = timeline(record, idle_ms=500, compact=True)

@@ -151,6 +151,26 @@ class TestAsking:
         assert first.id in [each for each, _ in rows(told)]
         assert told.count("shared by 2 requests") >= 2
 
+    @pytest.mark.parametrize("query", ["?path=/used/a", "?before={second}"])
+    def test_one_that_is_changed_by_a_record_of_another_page(
+        self, shop: Shop, query: str
+    ) -> None:
+        engine = sa.create_engine("sqlite://")
+        with Session(engine) as pinned:
+
+            def used(page: str) -> str:
+                return f"{page}{pinned.execute(sa.text('SELECT 1')).all()}"
+
+            shop.view(used, "/used/<page>")
+            first, second = shop.get("/used/a"), shop.get("/used/b")
+            client = shop.app.test_client()
+            page = OpenPage(client, f"{LIST}{query.format(second=second.id)}")
+            shop.get("/used/b")
+            told = page.ask().text
+        engine.dispose()
+        assert rows(told) == [(second.id, True), (first.id, True)]
+        assert "shared by 3 requests" in told
+
     def test_what_was_evicted_can_be_told_from_the_places(self, shop: Shop) -> None:
         page = OpenPage(shop.app.test_client())
         before = int(page.attribute("oldest"))
@@ -348,6 +368,18 @@ class TestPanel:
         shop.get("/shop/after")
         markup = Markup(self.panel(shop, record.id).text)
         assert markup.attributes("span", "data-fsi-path") == ["/shop/after"]
+
+    def test_their_paths_are_those_of_the_browser(self, shop: Shop) -> None:
+        """So that it can say which of them a script asked for."""
+        client = shop.app.test_client()
+        mounted = {"SCRIPT_NAME": "/mounted"}
+        record = shop.get("/shop/page")
+        client.get("/shop/caf\u00e9?number=1", environ_overrides=mounted)
+        html = client.get(
+            f"/_session_inspector/panel/{record.id}", environ_overrides=mounted
+        ).text
+        paths = Markup(html).attributes("span", "data-fsi-path")
+        assert paths == ["/mounted/shop/caf\u00e9"]
 
     def test_the_redirects_that_led_here(self, shop: Shop) -> None:
         shop.app.add_url_rule("/go", "go", lambda: flask.redirect("/shop/page"))

@@ -238,6 +238,22 @@ class TestNotRecorded:
         path = f"/_session_inspector/panel/{record.id}"
         assert shop.app.test_client().get(path).status_code == 200
 
+    @pytest.mark.parametrize(
+        ("keep", "words"),
+        [("all", "is no longer kept."), ("findings", "only those with findings.")],
+    )
+    def test_a_request_that_has_ended_without_a_record(
+        self, make_shop: MakeShop, keep: str, words: str
+    ) -> None:
+        shop = with_toolbar(make_shop, SESSION_INSPECTOR_KEEP=keep)
+        client = shop.app.test_client()
+        (url,) = Markup(content(client.get("/").text)).attributes("div", "data-fsi-url")
+        shop.inspection.clear()
+        response = client.get(url)
+        assert response.status_code == 410
+        assert response.content_type.startswith("text/plain")
+        assert words in response.text
+
 
 class TestHosts:
     def test_an_error_of_ours_does_not_reach_the_page(
@@ -426,3 +442,19 @@ class TestHostileData:
         ]
         assert targets
         assert {href[1:] for href in targets} <= ids
+
+    def test_a_mark_can_be_reached_by_keyboard(self, make_shop: MakeShop) -> None:
+        shop = with_toolbar(make_shop)
+        late = handmade.session(1, statements=(handmade.statement(90.0),))
+        busy = handmade.session(2, statements=(handmade.statement(),) * 60)
+        with shop.app.test_request_context():
+            view = panels.panel_view(
+                shop.inspection, handmade.record(1, late, busy), pending=False
+            )
+        markup = Markup(render("_panel.html", panel=view, etag=""))
+        marks = [
+            attributes
+            for tag, attributes in markup.elements
+            if tag == "a" and str(attributes["href"]).startswith("#")
+        ]
+        assert [mark.get("tabindex") for mark in marks] == [None] + ["-1"] * 49

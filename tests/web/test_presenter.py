@@ -16,6 +16,7 @@ from flask_session_inspector.web.pages.formats import milliseconds
 from flask_session_inspector.web.pages.formats import moment
 from flask_session_inspector.web.pages.formats import place
 from flask_session_inspector.web.pages.formats import shorten
+from flask_session_inspector.web.pages.overall import overall
 from flask_session_inspector.web.pages.presenter import finding_chips
 from flask_session_inspector.web.pages.presenter import record_row
 from flask_session_inspector.web.pages.record_rows import connection_row
@@ -347,13 +348,13 @@ class TestHeadlineWithFindings:
 
 class TestOverall:
     def test_nothing_yet(self) -> None:
-        headline = headlines.overall(judge([]), [])
+        headline = overall(judge([]), [])
         assert headline.title == "No evidence yet"
         assert headline.tone == ""
 
     def test_healthy(self) -> None:
         records = [handmade.record(n, handmade.session(n)) for n in range(3)]
-        headline = headlines.overall(judge(records), records)
+        headline = overall(judge(records), records)
         assert headline.title == "3 requests, 3 sessions: each request had its own"
         assert headline.tone == "ok"
 
@@ -363,13 +364,13 @@ class TestOverall:
             for n in range(3)
         ]
         pinned = handmade.holder('admin view "post"', holds="Session", verdict="pinned")
-        headline = headlines.overall(judge(records), records, pinned=[pinned])
+        headline = overall(judge(records), records, pinned=[pinned])
         assert headline.title == "3 requests shared a session"
         assert 'Admin view "post" holds a Session' in headline.text
 
     def test_left_open(self) -> None:
         records = [handmade.record(1, handmade.session(1, ended="open"))]
-        headline = headlines.overall(judge(records), records)
+        headline = overall(judge(records), records)
         assert headline.title == "1 request left a session open"
 
     def test_changed_proxy(self) -> None:
@@ -377,13 +378,13 @@ class TestOverall:
             handmade.record(1, handmade.session(1)),
             handmade.record(2, handmade.session(2, proxy_id=1)),
         ]
-        headline = headlines.overall(judge(records), records)
+        headline = overall(judge(records), records)
         assert headline.title == "The proxy was not the same object"
 
     def test_a_pinned_holder_is_trouble_before_it_is_used(self) -> None:
         records = [handmade.record(1, handmade.session(1))]
         pinned = handmade.holder(verdict="pinned", holds="Session")
-        assert headlines.overall(judge(records), records, pinned=[pinned]).tone == "bad"
+        assert overall(judge(records), records, pinned=[pinned]).tone == "bad"
 
     def test_findings_tell_why(self) -> None:
         records = [
@@ -394,26 +395,26 @@ class TestOverall:
             handmade.finding("FSI203", severity="warning", name="idle-in-transaction"),
             handmade.finding(message="S7 was made in reports.py."),
         ]
-        headline = headlines.overall(judge(records), records, findings)
+        headline = overall(judge(records), records, findings)
         assert headline.title == "3 requests shared a session"
         assert headline.text == "FSI101 session-shared: S7 was made in reports.py."
 
     def test_findings_without_a_failed_verdict(self) -> None:
         records = [handmade.record(1, handmade.session(1))]
         idle = handmade.finding("FSI203", severity="warning", name="idle")
-        headline = headlines.overall(judge(records), records, [idle])
+        headline = overall(judge(records), records, [idle])
         assert headline.title == "Found: idle"
         assert (headline.tone, headline.icon) == ("warn", "warn")
 
     def test_notes_change_no_verdict(self) -> None:
         records = [handmade.record(1, handmade.session(1))]
         note = handmade.finding("FSI502", severity="info")
-        headline = headlines.overall(judge(records), records, [note])
+        headline = overall(judge(records), records, [note])
         assert headline.tone == "ok"
         assert headline.text.endswith("There is 1 note.")
 
     def test_a_finding_before_the_first_request(self) -> None:
         pinned = handmade.finding("FSI103", name="session-pinned")
-        headline = headlines.overall(judge([]), [], [pinned])
+        headline = overall(judge([]), [], [pinned])
         assert headline.title == "Found: session-pinned"
         assert headline.tone == "bad"

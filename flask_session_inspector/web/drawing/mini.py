@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from ...records import RequestRecord
 from ..pages.formats import milliseconds
 from ..pages.wording import numbered_statements
-from ..pages.wording import transaction_glyph
 from ..translating import ngettext
 from .axis import SHAPES
 from .axis import Bar
@@ -83,7 +82,7 @@ def mini(record: RequestRecord, *, idle_ms: float) -> Mini | None:
     for session, each in transactions:
         x, width = scale.bar(each.began_ms, each.ended_ms)
         shape = f"is-{SHAPES[each.outcome]}"
-        boxes.append(Bar(x, 5.5, width, 11, shape, transaction_glyph(each).label))
+        boxes.append(Bar(x, 5.5, width, 11, shape))
         for start, end in idle_spans(session, each, scale.end, idle_ms):
             x, width = scale.bar(start, end)
             idle.append(Bar(x, 5.5, width, 11, "is-idle"))

@@ -60,6 +60,8 @@ class Timeline:
     """The record on a drawing 1072 wide.
 
     :param bands: Top and height of the background of each group of lanes.
+    :param marks: The statements that lead to their SQL; ``others`` is the path of those
+        that do not.
     :param teardown: Where the record ended, ``None`` while it runs.
     :param hidden: How many sessions were left out of the drawing.
     """
@@ -71,6 +73,7 @@ class Timeline:
     lanes: tuple[Lane, ...]
     bars: tuple[Bar, ...]
     marks: tuple[Mark, ...]
+    others: str
     teardown: float | None
     hidden: int
 
@@ -81,6 +84,7 @@ def timeline(
     idle_ms: float,
     pending: bool = False,
     most: int = MOST_SESSIONS,
+    listed: int | None = None,
     compact: bool = False,
 ) -> Timeline | None:
     """Lay out the timeline of one record, ``None`` if it used no database.
@@ -89,12 +93,13 @@ def timeline(
         transaction counts as idle.
     :param pending: The record has not ended yet.
     :param most: How many sessions are drawn.
+    :param listed: How many statements the SQL is shown of; ``None`` for all.
     :param compact: Leave out an app context that is the only one.
     """
     statements = numbered_statements(record)
     if not record.sessions and not statements and not record.connections:
         return None
-    drawing = _Drawing(record, statements, idle_ms)
+    drawing = _Drawing(record, statements, idle_ms, listed)
     if record.contexts > 1 or not compact:
         drawing.add_contexts(record)
     shown = record.sessions[:most]
@@ -121,6 +126,7 @@ def timeline(
         tuple(drawing.lanes),
         tuple(drawing.bars),
         tuple(drawing.marks),
+        "".join(drawing.others),
         None if pending else drawing.scale.at(record.duration_ms),
         len(record.sessions) - len(shown),
     )
@@ -134,6 +140,7 @@ class _Drawing:
         record: RequestRecord,
         statements: list[NumberedStatement],
         idle_ms: float,
+        listed: int | None,
     ) -> None:
         self.scale = Scale(record, LEFT, RIGHT)
         self.y = 30.0
@@ -141,7 +148,10 @@ class _Drawing:
         self.lanes: list[Lane] = []
         self.bars: list[Bar] = []
         self.marks: list[Mark] = []
+        # Those on the same spot are one; the panel costs the host's request time.
+        self.others: dict[str, None] = {}
         self._idle_ms = idle_ms
+        self._listed = math.inf if listed is None else listed
         self._statements: dict[int | None, list[NumberedStatement]] = {}
         for each in statements:
             serial = each.session.serial if each.session else None
@@ -300,6 +310,10 @@ class _Drawing:
         for each in statements:
             begin, took = each.statement.at_ms, each.statement.duration_ms
             x, width = self.scale.bar(begin, begin + took, 3)
+            if each.number > self._listed:
+                path = f"M{x:g},{self.y + 3:g}h{width:g}v14h-{width:g}z"
+                self.others[path] = None
+                continue
             label = gettext(
                 "Statement %(number)s, %(time)s", number=each.number, time=in_ms(took)
             )

@@ -20,7 +20,7 @@ from ..drawing.scope_parts import Scope
 from ..translating import English
 from ..translating import gettext
 from .headlines import Headline
-from .headlines import overall
+from .overall import overall
 from .presenter import FindingChip
 from .presenter import RecordRow
 from .presenter import finding_chips
@@ -140,7 +140,7 @@ def list_page(
     asked = _Asked(query)
     most = asked.most(inspection, since)
     found = asked.rows(inspection, since, most)
-    touched = [] if since is None else _touched(found, using)
+    touched = _touched(asked.news(inspection, since), using)
 
     def row(record: RequestRecord, *, is_update: bool = False) -> RecordRow:
         place = inspection.place(record.id)
@@ -201,9 +201,7 @@ class _Asked:
         For an open page it is not the limit: between what it shows and what is new
         to it, nothing may be left out.
         """
-        if since is None or _epoch(since) != _epoch(inspection.cursor):
-            return self.limit
-        return MOST_ROWS
+        return MOST_ROWS if _goes_on(inspection, since) else self.limit
 
     def rows(
         self, inspection: Inspection, since: str | None, most: int
@@ -219,6 +217,20 @@ class _Asked:
         except ValueError as error:
             self.problem = English(error)
             return []
+
+    def news(self, inspection: Inspection, since: str | None) -> list[RequestRecord]:
+        """Read what is new to an open page, whether it matches the filters or not."""
+        if self.problem or not _goes_on(inspection, since):
+            return []
+        try:
+            return inspection.requests(MOST_ROWS, after=since)
+        except ValueError:
+            return []  # A page that begins further down does not read its cursor.
+
+
+def _goes_on(inspection: Inspection, since: str | None) -> bool:
+    """Say whether an open page shows records of the same store."""
+    return since is not None and _epoch(since) == _epoch(inspection.cursor)
 
 
 def _epoch(cursor: str) -> str:

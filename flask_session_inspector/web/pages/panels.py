@@ -6,6 +6,7 @@ import typing as t
 from dataclasses import dataclass
 
 from flask import current_app
+from flask import request
 from flask import url_for
 from werkzeug.routing import BuildError
 
@@ -44,7 +45,7 @@ class OtherRow:
     """Another request, made since the page was loaded.
 
     :param kind: What it was, as far as the server knows.
-    :param path: Its path without the query string.
+    :param path: Its path as a browser knows it, without the query string.
     """
 
     kind: str
@@ -108,7 +109,12 @@ def panel_view(
         flow(record, shared, pending=pending),
         finding_cards(record.findings, names, headlined=headline.finding),
         timeline(
-            record, idle_ms=idle_ms, pending=pending, most=MOST_SESSIONS, compact=True
+            record,
+            idle_ms=idle_ms,
+            pending=pending,
+            most=MOST_SESSIONS,
+            listed=MOST_STATEMENTS,
+            compact=True,
         ),
         statement_rows(statements[:MOST_STATEMENTS]),
         max(record.statement_count - MOST_STATEMENTS, 0),
@@ -166,7 +172,8 @@ def _is_redirect(record: RequestRecord) -> bool:
 
 def _other_row(record: RequestRecord, idle_ms: float) -> OtherRow:
     kind = gettext("redirect") if _is_redirect(record) else gettext("request")
-    path = (record.path or "").partition("?")[0]
+    # In a record, a path begins where the application is mounted.
+    path = request.script_root + (record.path or "").partition("?")[0]
     return OtherRow(kind, path, record_row(record, {}, idle_ms=idle_ms))
 
 
