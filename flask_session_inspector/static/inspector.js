@@ -11,9 +11,11 @@ const RETRY_MS = [1_000, 2_000, 4_000, 8_000, 15_000];
 const TIMEOUT_MS = 10_000;
 const ENDING_MS = 10_000; // For so long a panel waits for the end of its request unseen.
 const MOST_ROWS = 1_000;
-const MOST_STRANGERS = 40;
+const MOST_STRANGERS = 40; // Answers of another process, until its records are taken.
+const FEW_STRANGERS = 3;
 const MOST_MARKED = 20;
 const MOST_FETCHED = 500;
+const LONGEST_SENTENCE = 300;
 
 /** An answer other than the one that was asked for. */
 class Refusal extends Error {
@@ -210,6 +212,7 @@ async function askFor(part, url) {
     response = await fetch(url, {
       credentials: "same-origin",
       cache: "no-store",
+      redirect: "manual", // To a login page, say: it is for people.
       headers: {
         "If-None-Match": `"${part.dataset.fsiEtag}"`,
         "X-Requested-With": "XMLHttpRequest",
@@ -220,9 +223,10 @@ async function askFor(part, url) {
     throw new Error(text("unreachable"));
   }
   if (response.status === 304) return null;
+  if (response.type === "opaqueredirect") throw new Error(text("elsewhere"));
   if (!response.ok) {
     const isSentence = (response.headers.get("Content-Type") ?? "").startsWith("text/plain");
-    const message = isSentence ? await response.text() : text("answered").replace("{status}", response.status);
+    const message = isSentence ? (await response.text()).slice(0, LONGEST_SENTENCE) : text("answered").replace("{status}", response.status);
     throw new Refusal(response.status, message);
   }
   return parse(await response.text(), `[data-fsi-etag]`);
@@ -238,7 +242,6 @@ class LivePage {
   #arrived = new Map();
   #strangers = 0;
   #isAnother = false; // The next update is of another store than the rows.
-  #findings;
   #newest;
   #poll;
 
@@ -246,7 +249,7 @@ class LivePage {
     this.#page = page;
     this.#root = root;
     this.#said = page.querySelector("[data-fsi-said]");
-    this.#learn(root);
+    this.#newest = Number(root.querySelector("[data-fsi-news]")?.dataset.fsiNewest ?? 0);
     this.#setState("live");
     this.#updated();
     page.addEventListener("click", (event) => this.#click(event));
@@ -285,7 +288,8 @@ class LivePage {
     const known = this.#root.dataset;
     if (fresh.dataset.fsiEpoch !== known.fsiEpoch) {
       // Another worker has records of its own; after a restart there is no other one.
-      if (fresh.querySelector("[data-fsi-several]") && this.#strangers++ < MOST_STRANGERS) return false;
+      const most = fresh.querySelector("[data-fsi-several]") ? MOST_STRANGERS : FEW_STRANGERS;
+      if (this.#strangers++ < most) return false;
       this.#arrived.clear();
       this.#isAnother = true;
     }
@@ -370,18 +374,11 @@ class LivePage {
 
   /** Tell those who do not see the page of a finding, not of every request. */
   #announce(fresh) {
-    const before = this.#findings;
-    const newest = this.#newest;
-    this.#learn(fresh);
-    // In a full store, each new one may push out an old one.
-    const isNew = this.#findings > before || (this.#findings === before && this.#newest !== newest);
-    if (isNew && this.#said) this.#said.textContent = this.#newest;
-  }
-
-  #learn(root) {
-    const news = root.querySelector("[data-fsi-news]");
-    this.#findings = Number(news?.dataset.fsiCount ?? 0);
-    this.#newest = news?.dataset.fsiNews ?? "";
+    const news = fresh.querySelector("[data-fsi-news]");
+    if (!news) return;
+    const newest = Number(news.dataset.fsiNewest);
+    if (newest > this.#newest && this.#said) this.#said.textContent = news.dataset.fsiNews;
+    this.#newest = newest;
   }
 
   #setState(state) {
@@ -474,7 +471,7 @@ class LivePanel {
         if (performance.now() - this.#began < ENDING_MS) return false;
         throw new Error(text("running"));
       }
-      error.isFinal = error.status === 404 || error.status === 410;
+      error.isFinal = [403, 404, 410].includes(error.status);
       if (error.isFinal && !this.#isComplete) {
         this.#trouble(error);
         this.#failure.querySelector("[data-fsi-retry]").hidden = true;

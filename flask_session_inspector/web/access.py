@@ -9,6 +9,7 @@ import typing as t
 from urllib.parse import urlsplit
 
 from flask import current_app
+from flask import has_request_context
 from flask import request
 from werkzeug.exceptions import HTTPException
 
@@ -128,6 +129,20 @@ def forgery(inspection: Inspection, token: str) -> str | None:
             f" {TOKEN_HEADER}; reload the page to get it."
         )
     return None
+
+
+def csrf_field() -> tuple[str, str]:
+    """Return name and value of the field that Flask-WTF wants in every form.
+
+    :return: Both empty where the application does not use its ``CSRFProtect``.
+    """
+    if not has_request_context() or "csrf" not in current_app.extensions:
+        return "", ""
+    name = current_app.config.get("WTF_CSRF_FIELD_NAME")
+    make_token = current_app.jinja_env.globals.get("csrf_token")
+    if not isinstance(name, str) or not callable(make_token):
+        return "", ""
+    return name, str(make_token())
 
 
 def _encoded(text: str) -> bytes:

@@ -26,6 +26,7 @@ from .pages.links import Links
 from .pages.list_page import LIST_QUERY
 from .pages.list_page import list_page
 from .pages.record_page import detail_page
+from .pages.record_page import surroundings
 from .rendering import render
 from .translating import English
 from .translating import gettext
@@ -71,6 +72,7 @@ class SessionsView(BaseView):  # type: ignore[misc] # of a module without types
         """Put the access rule before every route, whatever a subclass overrides."""
         blueprint: Blueprint = super().create_blueprint(admin)
         blueprint.before_request(_refuse)
+        blueprint.after_request(_harden)
         return blueprint
 
     def is_visible(self) -> bool:
@@ -99,6 +101,8 @@ class SessionsView(BaseView):  # type: ignore[misc] # of a module without types
         record = inspection.request(record_id)
         if record is None:
             return self._no_record(inspection, record_id, watch)
+        others = surroundings(inspection, record)
+        watch = live.watch_record(inspection, record_id, others)
         if live.is_known(watch):
             return live.unchanged(watch)
         page = detail_page(inspection, record)
@@ -184,9 +188,7 @@ class SessionsView(BaseView):  # type: ignore[misc] # of a module without types
             inspector_body=body,
             is_dark=swatch in _DARK_SWATCHES,
         )
-        response = make_response(html, status)
-        response.headers["Cache-Control"] = "no-store"
-        return response
+        return make_response(html, status)
 
     def _handle_view(self, name: str, **kwargs: t.Any) -> t.Any:
         # Flask-Admin before 2.2 goes on to the view where the callback returns None.
@@ -228,6 +230,13 @@ def _refuse() -> Response | None:
 def _denied(status: int, sentence: str) -> Response:
     response = make_response(render("denied.html", sentence=English(sentence)), status)
     response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _harden(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    # In the frame of another site, a click could be meant for something else.
+    response.headers.setdefault("X-Frame-Options", "SAMEORIGIN")
     return response
 
 

@@ -17,6 +17,7 @@ from ..process import process
 from ..queries import MOST as MAX_LIMIT
 from .access import TOKEN_HEADER
 from .access import forgery
+from .responses import QuietResponse
 from .serials import serial_of
 
 if t.TYPE_CHECKING:
@@ -41,7 +42,7 @@ def inspection_of_app() -> Inspection:
 def answer(payload: object, status: int = 200) -> Response:
     """Encode records, or a mapping that holds some, as a JSON response."""
     body = msgspec.json.encode(payload)
-    return Response(body, status, mimetype="application/json")
+    return QuietResponse(body, status, mimetype="application/json")
 
 
 def problem(status: int, sentence: str) -> Response:
@@ -62,7 +63,7 @@ def requests() -> Response:
     etag = _etag(of_process, inspection.cursor, limit, query)
     known = request.if_none_match
     if known.is_strong(etag) or known.is_weak(etag):
-        response = Response(status=304)
+        response: Response = QuietResponse(status=304)
     else:
         filters: dict[str, t.Any] = dict(query)
         try:

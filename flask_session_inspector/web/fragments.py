@@ -12,6 +12,7 @@ from flask import request
 from . import live
 from .pages import panels
 from .rendering import render
+from .responses import QuietResponse
 from .translating import gettext
 
 if t.TYPE_CHECKING:
@@ -36,10 +37,10 @@ def panel(request_id: str) -> Response:
     has_ended = inspection.has_ended(request_id)
     record = inspection.request(request_id)
     if record is None and has_ended:
-        return Response(_not_kept(inspection), 410, mimetype="text/plain")
+        return QuietResponse(_not_kept(inspection), 410, mimetype="text/plain")
     if record is None:
         text = "This request has not ended yet, or its record is no longer kept."
-        return Response(text, 404, mimetype="text/plain")
+        return QuietResponse(text, 404, mimetype="text/plain")
     if live.is_known(watch):
         return live.unchanged(watch)
     view = panels.panel_view(inspection, record, pending=False, redirects=_redirects())
@@ -57,5 +58,8 @@ def _not_kept(inspection: Inspection) -> str:
 
 def _redirects() -> int:
     """Read what the browser said of how it came to the page."""
-    given = request.args.get("redirects", "")
+    try:
+        given = request.args.get("redirects", "")
+    except UnicodeDecodeError:
+        return 0
     return min(int(given), MOST_REDIRECTS) if re.fullmatch("[0-9]{1,2}", given) else 0

@@ -10,14 +10,15 @@ from __future__ import annotations
 import hashlib
 import typing as t
 from dataclasses import dataclass
+from dataclasses import replace
 
 import msgspec
-from flask import Response
 from flask import has_request_context
 from flask import request
 from markupsafe import Markup
 
 from ..process import process
+from .responses import QuietResponse
 
 if t.TYPE_CHECKING:
     from ..inspection import Inspection
@@ -58,9 +59,23 @@ def watch(inspection: Inspection) -> Watch:
     )
 
 
+def watch_record(inspection: Inspection, record_id: str, facts: object) -> Watch:
+    """Note where the page of one record stands.
+
+    :param facts: What it shows of other records: those can change it, while most
+        new ones do not.
+    """
+    latest = watch(inspection)
+    place = inspection.place(record_id)
+    return replace(latest, etag=_tag(place, facts))
+
+
 def since() -> str | None:
     """Return the cursor of an open page, ``None`` if the page is loaded anew."""
-    return request.args.get(SINCE)
+    try:
+        return request.args.get(SINCE)
+    except UnicodeDecodeError:
+        return None  # Bytes that are not UTF-8 come from nowhere here.
 
 
 def has_several_workers(inspection: Inspection) -> bool:
@@ -84,18 +99,19 @@ def is_known(watch: Watch) -> bool:
     return known.is_strong(watch.etag) or known.is_weak(watch.etag)
 
 
-def unchanged(watch: Watch) -> Response:
+def unchanged(watch: Watch) -> QuietResponse:
     """Answer that there is nothing new."""
-    return _not_stored(Response(status=304), watch)
+    return _not_stored(QuietResponse(status=304), watch)
 
 
-def update(body: Markup, status: int, watch: Watch) -> Response:
+def update(body: Markup, status: int, watch: Watch) -> QuietResponse:
     """Answer what stands in the frame of the page."""
     # The debug toolbar wants to add itself to any HTML that is not streamed.
-    return _not_stored(Response(iter([body]), status, mimetype="text/html"), watch)
+    response = QuietResponse(iter([body]), status, mimetype="text/html")
+    return _not_stored(response, watch)
 
 
-def _not_stored(response: Response, watch: Watch) -> Response:
+def _not_stored(response: QuietResponse, watch: Watch) -> QuietResponse:
     response.set_etag(watch.etag)
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -103,13 +119,16 @@ def _not_stored(response: Response, watch: Watch) -> Response:
 
 def _etag(inspection: Inspection, cursor: str) -> str:
     counters = inspection.counters
-    # The same numbers may come again in the next process.
-    state = (
-        process.token,
+    return _tag(
         cursor,
         inspection.paused,
         counters.lost,
         counters.dropped,
         counters.internal_errors,
     )
-    return hashlib.sha256(msgspec.json.encode(state)).hexdigest()[:32]
+
+
+def _tag(*state: object) -> str:
+    # The same numbers may come again in the next process.
+    encoded = msgspec.json.encode((process.token, *state))
+    return hashlib.sha256(encoded).hexdigest()[:32]

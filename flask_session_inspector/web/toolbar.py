@@ -18,6 +18,7 @@ from ..guard import guard
 from ..phrases import marked
 from .access import denial
 from .pages import panels
+from .pages.formats import ELLIPSIS
 from .rendering import render
 from .translating import English
 from .translating import gettext
@@ -38,6 +39,7 @@ class SessionsPanel(DebugPanel):
 
     # Not DebugPanel.context: that is one dict for all panels of all requests.
     _view: panels.PanelView | None = None
+    _record_id = ""
     _sentence = marked("This request was not recorded.")
     _subtitle = marked("not recorded")
 
@@ -46,7 +48,7 @@ class SessionsPanel(DebugPanel):
         try:
             self._look(response.status_code)
         except Exception:
-            self._view = None
+            self._view, self._record_id = None, ""
             self._sentence = gettext("The panel could not be made; the log says why.")
             self._subtitle = gettext("failed")
             guard.report("the debug toolbar's panel")
@@ -58,15 +60,22 @@ class SessionsPanel(DebugPanel):
         if inspection is None:
             self._sentence = gettext("This application has no SessionInspector.")
             return
-        sentence = denial(inspection)
+        record = inspection.current()
+        if inspection.config.access is not None and record is not None:
+            # The application's rule may ask the database, which would write what the
+            # view has only added. It is asked when the panel asks for the record.
+            self._record_id = record.id
+            self._sentence = gettext("Asking whether you may see this.")
+            self._subtitle = ELLIPSIS
+            return
+        sentence = None if inspection.config.access else denial(inspection)
         if sentence is not None:
             self._sentence, self._subtitle = English(sentence), gettext("not allowed")
-            return
-        record = inspection.current()
-        if record is not None:
+        elif record is not None:
             if record.status is None:  # It is not known before the response is sent.
                 record = msgspec.structs.replace(record, status=status)
             self._view = panels.panel_view(inspection, record, pending=True)
+            self._record_id = record.id
             self._subtitle = self._view.subtitle
         elif not inspection.config.enabled:
             self._sentence = gettext(
@@ -106,17 +115,16 @@ class SessionsPanel(DebugPanel):
             return gettext_markup("The panel could not be made; the log says why.")
 
     def _content(self) -> str:
-        view = self._view
         return render(
             "panel.html",
-            panel=view,
+            panel=self._view,
             etag="",
             sentence=self._sentence,
             style_url=_static("inspector.css"),
             script_url=_static("inspector.js"),
             fragment_url=""
-            if view is None
-            else url_for("session_inspector.panel", request_id=view.id),
+            if not self._record_id
+            else url_for("session_inspector.panel", request_id=self._record_id),
         )
 
 

@@ -103,10 +103,11 @@ class TestAsking:
         assert page.ask().status_code == 304
 
     def test_every_page_follows(self, shop: Shop) -> None:
-        record = shop.get("/shop/a")
         client = shop.app.test_client()
-        for path in (f"{LIST}findings", f"{LIST}audit", f"{LIST}requests/{record.id}"):
-            page = OpenPage(client, path)
+        for name in ("findings", "audit", "requests"):
+            record = shop.get("/shop/a")
+            path = name.replace("requests", f"requests/{record.id}")
+            page = OpenPage(client, f"{LIST}{path}")
             shop.get("/shop/b")
             response = page.ask()
             assert response.status_code == 200

@@ -99,6 +99,19 @@ def detail_page(inspection: Inspection, record: RequestRecord) -> DetailPage:
     )
 
 
+def surroundings(inspection: Inspection, record: RequestRecord) -> object:
+    """Return what the page shows of other records."""
+    return (
+        _neighbours(inspection, record.id),
+        sorted(usage(inspection, record).items()),
+        [
+            inspection.place(each)
+            for finding in record.findings
+            for each in finding.related_requests
+        ],
+    )
+
+
 def usage(inspection: Inspection, record: RequestRecord) -> dict[int, int]:
     """Count the requests that each session of a record served, by serial."""
     serials = {each.serial for each in record.sessions}

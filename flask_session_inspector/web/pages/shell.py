@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ...records import Counters
 from ...records import Finding
 from ...records import Holder
+from ..access import csrf_field
 from ..live import has_several_workers
 from ..translating import gettext
 from ..translating import ngettext
@@ -57,8 +58,10 @@ class Shell:
     :param store: Where the records are kept.
     :param current: The tab that is shown.
     :param token: What a form that changes something must carry.
+    :param csrf: Name and value of what Flask-WTF wants beside it; empty without that.
     :param retained: How many records would be forgotten.
     :param news: The newest finding in one sentence, and how many there are.
+    :param newest: When it was found, in Unix seconds; 0 if there is none.
     :param several_workers: Whether another worker, with records of its own, may answer
         the next time.
     """
@@ -68,9 +71,10 @@ class Shell:
     tabs: tuple[Tab, ...]
     current: TabName
     token: str
+    csrf: tuple[str, str]
     retained: int
     news: str
-    count: int
+    newest: float
     several_workers: bool
 
 
@@ -109,9 +113,10 @@ def shell(
         ),
         current,
         inspection.token,
+        csrf_field(),
         counters.retained,
         _news(findings),
-        len(findings),
+        findings[0].at if findings else 0.0,
         several_workers,
     )
 
