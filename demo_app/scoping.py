@@ -109,6 +109,8 @@ def _with_lite(path: pathlib.Path) -> Application:
 def _app(**config: object) -> Flask:
     app = Flask("scoping")
     app.config.from_mapping({"DEBUG": True, "SECRET_KEY": "not a secret", **config})
+    # A machine under load is no fault of the application's.
+    app.config["SESSION_INSPECTOR_IDLE_TRANSACTION_MS"] = 60_000
     return app
 
 

@@ -24,6 +24,8 @@ from werkzeug.serving import make_server
 
 from . import create_app
 from .models import db
+from .stocktaking import add_stocktaking
+from .stocktaking import keep_session
 
 ROOT = pathlib.Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "images"
@@ -84,6 +86,10 @@ TROUBLE = (
     Subject("request-burst", "light dark", "list_notes_one_by_one", BURST),
     Subject("gallery", "light dark", "Every fault", "/scenarios/", "window"),
     Subject("panel", "light light-400", "Orders", "/orders", "panel"),
+    Subject("panel-trouble", "light", "Stocktaking", "/stocktaking", "panel"),
+)
+PINNED = (
+    Subject("audit-trouble", "light dark dark-400", "Who holds", f"{_SESSIONS}audit"),
 )
 
 
@@ -103,6 +109,8 @@ def main() -> int:
             pictures = _take(HEALTHY, browser, client, base)
             _make_records(client, _FAULTS)
             pictures |= _take(TROUBLE, browser, client, base)
+            keep_session(app)
+            pictures |= _take(PINNED, browser, client, base)
     except (ScreenshotError, pw.Error) as error:
         print(*str(error).split(), file=sys.stderr)
         return 1
@@ -127,6 +135,7 @@ def _served_shop() -> cabc.Iterator[tuple[Flask, str]]:
         clicks = [f"/scenarios/{code}/fault" for code in _FAULTS]
         config = {"SQLALCHEMY_DATABASE_URI": url, "SESSION_INSPECTOR_EXCLUDE": clicks}
         app = create_app({**config, "PROPAGATE_EXCEPTIONS": False})
+        add_stocktaking(app)
         server = make_server("127.0.0.1", 0, app, threaded=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -227,7 +236,10 @@ def _open_panel(page: pw.Page) -> None:
         if "FSI203" not in (panel.text_content() or ""):
             page.locator("#flDebugShowToolBarButton").click()
             page.locator("#flDebugSessionsPanel a").click()
-            return panel.wait_for()
+            panel.wait_for()
+            # As a script of the page would.
+            page.evaluate("fetch('/basket')")
+            return panel.get_by_text("AJAX", exact=True).wait_for()
         page.reload()
     raise ScreenshotError(_BUSY)
 

@@ -343,7 +343,13 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
+        preexec_fn=_heed_interrupts,
     )
+
+
+def _heed_interrupts() -> None:
+    # A shell lets what it runs in the background ignore them, tests included.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def serve(**environment: str) -> tuple[int, str, str]:

@@ -22,7 +22,11 @@ SHOWN = re.compile(r"(?:\]\(|```\{image\} )((?:docs/)?images/[^)\s]+)")
 
 def taken() -> set[pathlib.Path]:
     """The files that the command writes."""
-    subjects = (*screenshots.HEALTHY, *screenshots.TROUBLE)
+    subjects = (
+        *screenshots.HEALTHY,
+        *screenshots.TROUBLE,
+        *screenshots.PINNED,
+    )
     names = [name for subject in subjects for name in subject.files.values()]
     assert len(names) == len(set(names)), "two pictures go to one file"
     return {screenshots.FOLDER / name for name in names}
