@@ -2,7 +2,8 @@
 
 PYTHON ?= python3
 PORT ?= 5000
-PYTEST_ARGS ?= --numprocesses auto
+# Half of the time of a test is a wait: for a browser, a server, a disk.
+PYTEST_ARGS ?= --numprocesses $(shell $(PYTHON) -c 'import os; print(2 * os.cpu_count())')
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -29,10 +29,7 @@ if t.TYPE_CHECKING:
 SCHEMES: tuple[t.Literal["light", "dark"], ...] = ("light", "dark")
 _SWATCHES = Path(flask_admin.__file__).parent / "static/bootstrap/bootstrap4/swatch"
 # Some are dark, and some have colours of their own for headings, tables or text.
-SWATCHES = [
-    *("cerulean", "cyborg", "darkly", "default", "lux", "minty", "sketchy", "slate"),
-    "superhero",
-]
+SWATCHES = ["cerulean", "cyborg", "darkly", "default", "lux", "superhero"]
 
 Address = t.Callable[[Served], str]
 

@@ -327,8 +327,13 @@ def test_a_hidden_page_does_not_ask(served: Served, page: Page) -> None:
     hit(served, "/")
     watch(page, served.sessions())
     hold_time(page)
-    with page.expect_response(POLL):
-        page.clock.run_for(10_000)
+    shown = polls(page)
+    for _ in range(100):
+        if shown:
+            break
+        # Its next turn may wait for an answer that is still under way.
+        page.clock.run_for(1_000)
+    assert shown
     turn = """(isHidden) => {
       window.isHidden = isHidden;
       document.dispatchEvent(new Event("visibilitychange"));
