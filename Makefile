@@ -2,8 +2,7 @@
 
 PYTHON ?= python3
 PORT ?= 5000
-# Half of the time of a test is a wait: for a browser, a server, a disk.
-PYTEST_ARGS ?= --numprocesses $(shell $(PYTHON) -c 'import os; print(2 * os.cpu_count())')
+PYTEST_ARGS ?= --numprocesses auto
 
 VENV := .venv
 BIN := $(VENV)/bin
