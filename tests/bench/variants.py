@@ -1,0 +1,154 @@
+"""One small application, and what can be added to it."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import importlib.util
+import typing as t
+
+import flask
+import sqlalchemy as sa
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import Mapped
+from sqlalchemy.orm import mapped_column
+
+ROWS = 1000
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Item(Base):
+    __tablename__ = "item"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(50))
+
+
+def make_app(variant: str, database: str) -> flask.Flask:
+    """Make the application, with one thing added to it.
+
+    :param variant: A key of :data:`VARIANTS`.
+    :param database: The URL of a database that :func:`fill` has filled.
+    """
+    app = flask.Flask(__name__)
+    app.config |= {
+        "SECRET_KEY": "bench",
+        "SQLALCHEMY_DATABASE_URI": database,
+        "SESSION_INSPECTOR_ENABLED": True,
+        "SESSION_INSPECTOR_MAX_REQUESTS": 1000,
+    }
+    VARIANTS[variant].configure(app)
+    db = SQLAlchemy(app, model_class=Base)
+
+    @app.get("/none")
+    def none() -> str:
+        return "nothing"
+
+    @app.get("/one")
+    def one() -> str:
+        return db.session.get_one(Item, 7).name
+
+    @app.get("/many/<int:n>")
+    def many(n: int) -> str:
+        for number in range(1, n + 1):
+            item = db.session.get_one(Item, number)
+        return item.name
+
+    VARIANTS[variant].add(app, db)
+    return app
+
+
+def fill(database: str) -> None:
+    """Fill the database."""
+    engine = sa.create_engine(database)
+    Base.metadata.drop_all(engine)
+    Base.metadata.create_all(engine)
+    rows = [{"id": n, "name": f"item {n}"} for n in range(1, ROWS + 1)]
+    with engine.begin() as connection:
+        connection.execute(sa.insert(Item), rows)
+    engine.dispose()
+
+
+class Variant(t.NamedTuple):
+    """Something that an application can have.
+
+    :ivar title: What the tables call it.
+    :ivar configure: Runs before the database extension is initialised.
+    :ivar add: Runs after that.
+    :ivar needs: The module without which it cannot be had.
+    """
+
+    title: str
+    configure: cabc.Callable[[flask.Flask], object] = lambda app: None
+    add: cabc.Callable[[flask.Flask, SQLAlchemy], object] = lambda app, db: None
+    needs: str = "flask"
+
+    @property
+    def is_there(self) -> bool:
+        """Whether what it needs is installed."""
+        try:
+            return importlib.util.find_spec(self.needs) is not None
+        except ModuleNotFoundError:  # Of a package that it is in.
+            return False
+
+
+def _inspect(app: flask.Flask, db: SQLAlchemy) -> None:
+    from flask_session_inspector import SessionInspector
+
+    SessionInspector(app)
+
+
+def _use_toolbar(app: flask.Flask, db: SQLAlchemy) -> None:
+    from flask_debugtoolbar import DebugToolbarExtension
+
+    app.debug = True
+    app.config["DEBUG_TB_PANELS"] = [
+        "flask_debugtoolbar.panels.sqlalchemy.SQLAlchemyDebugPanel"
+    ]
+    DebugToolbarExtension(app)
+
+
+def _trace(app: flask.Flask, db: SQLAlchemy) -> None:
+    from opentelemetry.instrumentation.flask import FlaskInstrumentor
+    from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
+    from opentelemetry.sdk.trace import TracerProvider
+
+    # Spans are made and ended, and go nowhere: what an exporter costs is not counted.
+    provider = TracerProvider()
+    FlaskInstrumentor().instrument_app(app, tracer_provider=provider)
+    with app.app_context():
+        SQLAlchemyInstrumentor().instrument(engine=db.engine, tracer_provider=provider)
+
+
+VARIANTS: dict[str, Variant] = {
+    "bare": Variant("bare"),
+    "control": Variant("bare again (A/A)"),
+    "ours": Variant("Flask-Session-Inspector", add=_inspect),
+    "no-locations": Variant(
+        "… without locations",
+        lambda app: app.config.update(SESSION_INSPECTOR_LOCATIONS=False),
+        _inspect,
+    ),
+    "disabled": Variant(
+        "… disabled",
+        lambda app: app.config.update(SESSION_INSPECTOR_ENABLED=False),
+        _inspect,
+    ),
+    "record-queries": Variant(
+        "record_queries",
+        lambda app: app.config.update(SQLALCHEMY_RECORD_QUERIES=True),
+    ),
+    "toolbar": Variant(
+        "DebugToolbar, SQL panel",
+        lambda app: app.config.update(SQLALCHEMY_RECORD_QUERIES=True),
+        _use_toolbar,
+        needs="flask_debugtoolbar",
+    ),
+    "opentelemetry": Variant(
+        "OpenTelemetry",
+        add=_trace,
+        needs="opentelemetry.instrumentation.sqlalchemy",
+    ),
+}
