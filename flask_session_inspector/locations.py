@@ -48,12 +48,26 @@ def _library_directories() -> tuple[str, ...]:
 _LIBRARY_DIRECTORIES = _library_directories()
 
 
+# How many lines of the application are known by their way to a hook.
+_MOST_WAYS = 10_000
+
+# A line, and the code on the way from it: the code objects are kept, so that what has
+# their addresses is really they.
+_Way = tuple[RawLocation, types.CodeType, types.CodeType]
+
+
 class LocationFinder:
     """Finds the innermost frame of the application's own code.
 
     Own code is what lies outside the standard library and the installed
     packages; an application that is itself an installed package is recognised
     by its root path. The decision is made once for each file.
+
+    To walk over twenty frames of SQLAlchemy's for each statement, each of which
+    becomes an object by that, would cost more than all the rest. So :meth:`nearest`
+    looks first where it found the line the last time, so many frames away: if the same
+    instruction of the same code is there, and the same code again halfway, then the way
+    is known, and so is the line.
 
     :param root_path: The application's root path.
     """
@@ -62,6 +76,49 @@ class LocationFinder:
         root = os.path.join(os.path.abspath(root_path), "")
         self._installed_root = root if in_library(root) else None
         self._own: dict[str, bool] = {}
+        self._ways: dict[tuple[int, int, int, int], _Way] = {}
+        self._depths: dict[str, int] = {}
+
+    def nearest(self, hook: str) -> RawLocation | None:
+        """Walk outwards from the caller.
+
+        :param hook: Who asks: the way from an application's line to one hook is
+            mostly as long as the last time.
+        :return: File, line and function; ``None`` if no frame is the
+            application's own.
+        """
+        depth = self._depths.get(hook)
+        if depth is not None:
+            try:
+                frame = sys._getframe(depth)
+            except ValueError:  # The stack is not even that deep.
+                pass
+            else:
+                code, halfway = frame.f_code, sys._getframe(depth >> 1).f_code
+                key = (id(code), frame.f_lasti, depth, id(halfway))
+                way = self._ways.get(key)
+                if way is not None and way[1] is code and way[2] is halfway:
+                    return way[0]
+        return self._walk(hook) or self._find_in_parent_greenlets()
+
+    def _walk(self, hook: str) -> RawLocation | None:
+        frame: types.FrameType | None = sys._getframe(1)
+        depth = 0
+        while frame is not None and not self._is_own_frame(frame):
+            frame = frame.f_back
+            depth += 1
+        if frame is None:
+            return None
+        code = frame.f_code
+        location = _describe(code.co_filename, frame, frame.f_lineno)
+        # As nearest() counts, from itself; _walk() is one deeper.
+        halfway = sys._getframe((depth >> 1) + 1).f_code
+        if len(self._ways) >= _MOST_WAYS:
+            self._ways.clear()
+        key = (id(code), frame.f_lasti, depth, id(halfway))
+        self._ways[key] = (location, code, halfway)
+        self._depths[hook] = depth
+        return location
 
     def find(self, frame: types.FrameType | None) -> RawLocation | None:
         """Walk outwards from a frame.

@@ -54,6 +54,13 @@ class Recording:
     :ivar lost: How many ended records could not be handed over.
     :ivar abandoned: Frames whose app context was collected without a pop.
     :ivar own_blueprints: The blueprints whose requests are not recorded.
+    :ivar renders_parameters: Whether bound values are kept.
+    :ivar is_looking_around: Whether the first request is still to be dispatched.
+    :ivar listens_to_all: Whether every signal of Flask's is connected, or only what
+        requests through the entrance need.
+    :ivar listen_to_all: Connects every signal, for good.
+    :ivar look_out_for_pops: Is told of each app context that was pushed by hand, and
+        with -1 of its end.
     :ivar watched: Further proxies by name.
     """
 
@@ -88,11 +95,15 @@ class Recording:
             lambda found: self.reporter.tell_of_finding(self._app(), found, None),
             ignored=PINNED in config.ignore_findings,
         )
+        self.renders_parameters = config.capture_parameters
         self._locations = LocationFinder(app.root_path)
         self._proxy: object = None
         self._registries: tuple[KnownRegistry, ...] = ()
         self._remove_hooks: Wiring | None = None
-        self._looking_around = True
+        self.is_looking_around = True
+        self.listens_to_all = True
+        self.look_out_for_pops: t.Callable[[int], None] = lambda more: None
+        self.listen_to_all: t.Callable[[], None] = lambda: None
         self.after_fork()
         process.begin_anew_after_fork(self)
 
@@ -123,6 +134,8 @@ class Recording:
         remove_hooks, self._remove_hooks = self._remove_hooks, None
         if remove_hooks is not None:
             remove_hooks(app)
+            self.look_out_for_pops = lambda more: None
+            self.listen_to_all = lambda: None
 
     def look_around(self, app: flask.Flask) -> bool:
         """Join what was initialised after the inspector.
@@ -132,7 +145,7 @@ class Recording:
         Runs with each app context until the first request is dispatched; Flask
         takes no blueprints after that.
         """
-        if not self._looking_around:
+        if not self.is_looking_around:
             return False
         # Two first requests at once: the second must not be dispatched before
         # the first has found everything.
@@ -144,8 +157,8 @@ class Recording:
 
     def look_no_further(self) -> None:
         """End the looking around: the first request is dispatched."""
-        if self._looking_around:
-            self._looking_around = False
+        if self.is_looking_around:
+            self.is_looking_around = False
             self.look_into_modules()
 
     def begin(self, kind: str) -> Scope | None:
@@ -155,7 +168,7 @@ class Recording:
             becomes ``"cli"``.
         :return: ``None`` while paused.
         """
-        if self.paused:
+        if self.paused or not self.attached:
             return None
         scope = Scope(self._app_name, kind, self.config.max_statements, self._reference)
         if kind == "context":
@@ -215,7 +228,8 @@ class Recording:
             scope.told = True
             self.reporter.tell_of_record(app, lambda: self._builder.build(scope))
         for finding in news:
-            scope.reported.add((finding.code, finding.session, finding.message))
+            told = (finding.code, finding.session, finding.message)
+            scope.reported = {*scope.reported, told}
             self.reporter.tell_of_finding(app, finding, scope.endpoint)
 
     def _examine(self, scope: Scope) -> None:
@@ -317,8 +331,18 @@ class Recording:
             found.setdefault(id(proxy), KnownRegistry(name, proxy, found=True))
         self._registries = tuple(found.values())
 
-    def name_registry(self, facts: SessionFacts, session: Session) -> None:
-        """Find the proxy that holds a session in the current scope."""
+    def name_registry(
+        self, facts: SessionFacts, session: Session, context: object
+    ) -> None:
+        """Find the proxy that holds a session in the current scope.
+
+        :param context: The current app context: its ``id()`` is the key of
+            Flask-SQLAlchemy's registry, which so need not be asked.
+        """
+        for registry in self.registries():
+            if registry.by_context and registry.session(id(context)) is session:
+                registry.name_session(facts, id(context))
+                return
         found = self.registry_of(session)
         if found is not None:
             registry, key = found
@@ -330,24 +354,26 @@ class Recording:
             return None
         return self._locations.find_in_traceback(traceback)
 
+    def nearest(self, hook: str) -> RawLocation | None:
+        """Find the application's line that led to a hook, if that is configured."""
+        return self._locations.nearest(hook) if self.config.locations else None
+
     def locate(self, frame: types.FrameType | None) -> RawLocation | None:
         """Find the application's line, if that is configured."""
         return self._locations.find(frame) if self.config.locations else None
 
-    def locate_elsewhere(self, frame: types.FrameType) -> RawLocation | None:
+    def locate_elsewhere(self, frame: types.FrameType | None) -> RawLocation | None:
         """Find the application's line on the stack of another thread."""
         return self._locations.find_in(frame) if self.config.locations else None
 
     def render_parameters(
         self, context: t.Any, parameters: t.Any, sql: str
-    ) -> tuple[dict[str, str], ...] | None:
-        """Render the bound values of a statement, if that is configured.
+    ) -> tuple[dict[str, str], ...]:
+        """Render the bound values of a statement.
 
         :param context: SQLAlchemy's execution context, which has their names.
         :param parameters: The values as sent to the driver.
         """
-        if not self.config.capture_parameters:
-            return None
         compiled = context.compiled
         raw = compiled is None or getattr(compiled, "isplaintext", False)
         batch = context.execute_style.name == "INSERTMANYVALUES"

@@ -23,10 +23,20 @@ class KnownRegistry:
 
     :param name: What records call it, such as ``"db.session"``.
     :param proxy: The ``scoped_session`` or ``async_scoped_session``.
+    :ivar by_context: Its key is the ``id()`` of the app context, as
+        Flask-SQLAlchemy's is.
     :param found: It was found in a module, and nobody said that it is in use.
     """
 
-    __slots__ = ("_registry", "_thread_local", "found", "name", "proxy")
+    __slots__ = (
+        "_held",
+        "_registry",
+        "_thread_local",
+        "by_context",
+        "found",
+        "name",
+        "proxy",
+    )
 
     def __init__(self, name: str, proxy: t.Any, *, found: bool = False) -> None:
         self.name = name
@@ -34,7 +44,13 @@ class KnownRegistry:
         self.proxy = proxy
         self._registry = proxy.registry
         # A scoped_session without a scopefunc keeps its sessions by thread.
-        self._thread_local = isinstance(self._registry.registry, threading.local)
+        self._held = self._registry.registry
+        self._thread_local = isinstance(self._held, threading.local)
+        scopefunc = getattr(self._registry, "scopefunc", None)
+        self.by_context = (
+            getattr(scopefunc, "__module__", None) == "flask_sqlalchemy.session"
+            and getattr(scopefunc, "__name__", None) == "_app_ctx_id"
+        )
 
     @property
     def may_be_asked(self) -> bool:
@@ -57,16 +73,18 @@ class KnownRegistry:
     def session(self, key: object) -> Session | None:
         """Return the session held under a key, without making one."""
         if self._thread_local:
-            held = getattr(self._registry.registry, "value", None)
+            held = getattr(self._held, "value", None)
         else:
-            held = self._registry.registry.get(key)
-        return None if held is None else t.cast(Session, synchronous(held))
+            held = self._held.get(key)
+        if held is None or held.__class__ is Session:
+            return t.cast("Session | None", held)
+        return t.cast(Session, synchronous(held))
 
     def holds(self, session: Session) -> bool:
         """Say whether a session is held under any key, without asking for one."""
         if self._thread_local:
             return self.session(None) is session
-        kept = list(self._registry.registry.values())
+        kept = list(self._held.values())
         return any(synchronous(each) is session for each in kept)
 
     def name_session(self, facts: SessionFacts, key: object) -> None:
@@ -78,7 +96,7 @@ class KnownRegistry:
             facts.origin = "registry"
             facts.registry = self.name
             facts.proxy_id = id(self.proxy)
-            facts.scope_key = key_text(key)
+            facts.key = key if type(key) is int else key_text(key)
 
 
 def key_text(key: object) -> str:

@@ -53,7 +53,7 @@ PARTS = [
     "recording.Recording.begin",
     "recording.Recording.hand_over",
     "recording.Recording.is_recorded",
-    "recording.Recording.locate",
+    "recording.Recording.nearest",
     "recording.Recording.look_around",
     "recording.Recording.registries",
     "stores.memory.MemoryStore.put",
@@ -203,6 +203,18 @@ def test_errors_are_counted(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None
     assert shop.inspection.counters.internal_errors == 1
 
 
+def test_the_end_of_a_request_does_not_matter_either(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not among the others: where requests are in each other, signals tell of it."""
+    before = guard.errors
+    monkeypatch.setattr(f"{PACKAGE}.hooks.entrance.leave", broken)
+    for _ in range(2):
+        assert shop.app.test_client().get("/read").text == "0"
+
+    assert guard.errors == before + 2
+
+
 @pytest.mark.parametrize(
     "part",
     [
@@ -210,7 +222,7 @@ def test_errors_are_counted(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None
         "hooks.statements.written_by",
         "hooks.sessions.current_scope",
         "hooks.connections.current_scope",
-        "hooks.contexts.pop",
+        "hooks.entrance.leave",
     ],
 )
 def test_strict_mode_raises_again(

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import gc
+import weakref
 
+import pytest
+
+from flask_session_inspector.weak import Attached
 from flask_session_inspector.weak import WeakIdentityDict
 
 
@@ -21,8 +25,6 @@ def test_a_key_is_found_by_identity() -> None:
 
     assert mapping.get(one) == "one"
     assert mapping.get(two) is None
-    assert mapping.get_id(id(one)) == "one"
-    assert mapping.get_id(id(two)) is None
 
 
 def test_a_value_is_replaced() -> None:
@@ -38,14 +40,12 @@ def test_a_value_is_replaced() -> None:
 def test_an_entry_goes_with_its_key() -> None:
     mapping: WeakIdentityDict[Key, str] = WeakIdentityDict()
     key = Key()
-    number = id(key)
     mapping.set(key, "old")
     mapping.set(key, "new")
     del key
     gc.collect()
 
     assert len(mapping) == 0
-    assert mapping.get_id(number) is None
 
 
 def test_a_number_that_is_used_again() -> None:
@@ -73,22 +73,52 @@ def test_a_late_callback_of_an_earlier_key() -> None:
     assert reference.__callback__ is not None
     reference.__callback__(reference)
 
-    assert mapping.get_id(id(old)) == "new"
+    assert mapping._entries[id(old)][1] == "new"
 
 
-def test_discarding() -> None:
+def test_clearing() -> None:
     mapping: WeakIdentityDict[Key, str] = WeakIdentityDict()
-    one, two, three = Key(), Key(), Key()
-    for key, value in [(one, "one"), (two, "two"), (three, "three")]:
-        mapping.set(key, value)
-    mapping.discard(one)
-    mapping.discard(one)
-    mapping.discard_id(id(two))
-    mapping.discard_id(id(two))
-
-    assert mapping.values() == ["three"]
+    key = Key()
+    mapping.set(key, "value")
     mapping.clear()
-    assert mapping.values() == []
-    del one, two, three
+
+    assert mapping.get(key) is None
+    del key
     gc.collect()
     assert len(mapping) == 0
+
+
+class Slotted:
+    """Takes no attributes."""
+
+    __slots__ = ("__weakref__",)
+
+
+@pytest.mark.parametrize("make", [Key, Slotted])
+def test_a_value_is_attached(make: type[Key] | type[Slotted]) -> None:
+    values: Attached[object, str] = Attached("test")
+    others: Attached[object, str] = Attached("test")
+    one, two = make(), make()
+    values.set(one, "old")
+    values.set(one, "new")
+
+    assert values.get(one) == "new"
+    assert values.get(two) is None
+    assert others.get(one) is None
+    values.clear()
+    assert values.get(one) is None
+    values.set(one, "newer")
+    assert values.get(one) == "newer"
+
+
+@pytest.mark.parametrize("make", [Key, Slotted])
+def test_an_object_with_a_value_is_not_kept_alive(
+    make: type[Key] | type[Slotted],
+) -> None:
+    values: Attached[object, str] = Attached("test")
+    key = make()
+    reference = weakref.ref(key)
+    values.set(key, "value")
+    del key
+
+    assert reference() is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import typing as t
 import weakref
 from time import perf_counter
@@ -57,30 +56,26 @@ def _checkout(
         if pooled is None:
             pooled = loans.Pooled()
             loans.pooled.set(connection_record, pooled)
-        current = current_scope()
-        scope = None if current is None else current[1]
         pool = getattr(connection_proxy, "_pool", None)
+        current = current_scope()
         checkout = RawCheckout(
-            scope,
+            None if current is None else current[1],
             pooled.number,
             perf_counter(),
-            task_or_worker() if _is_async(pool) else worker(),
+            task_or_worker() if isinstance(pool, AsyncAdaptedQueuePool) else worker(),
             None if pool is None else weakref.ref(pool),
         )
-        if current is not None:
-            checkout.location = current[0].recording.locate(sys._getframe(1))
-            _note_fork(current[1], pooled, connection_record, checkout)
         loan = loans.Loan(connection_proxy, checkout)
         pooled.lend(loan)
         loans.loans.set(connection_proxy, loan)
-        if scope is not None:
+        if current is not None:
+            frame, scope = current
+            checkout.location = frame.recording.nearest("checkout")
+            if process.forked_at:
+                _note_fork(scope, pooled, connection_record, checkout)
             scope.add_checkout(checkout)
     except Exception:
         guard.report("checkout")
-
-
-def _is_async(pool: object) -> bool:
-    return issubclass(type(pool), AsyncAdaptedQueuePool)
 
 
 def _note_fork(
@@ -120,7 +115,7 @@ def _checkin(
             return
         _returned_loan(pooled).end()
         # Where several share the connection, only one return of it is signalled.
-        for loan in list(pooled.loans):
+        for loan in tuple(pooled.loans):
             loan.end_without_a_sign(pooled)
     except Exception:
         guard.report("checkin")

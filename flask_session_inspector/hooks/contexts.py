@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from flask import has_app_context
 from flask.globals import app_ctx
 
 from ..recorder import Scope
@@ -20,10 +21,8 @@ from .frames import Frame
 from .frames import Unresolved
 from .frames import frames
 from .frames import innermost
-from .workers import worker
 
 if t.TYPE_CHECKING:
-    from flask import Flask
     from flask.ctx import AppContext
 
     from ..recording import Recording
@@ -45,11 +44,17 @@ def current_frame() -> Frame | None:
 
 
 def frame_of_context() -> Frame | None:
+    """Return the frame of the current app context itself; see above."""
     try:
         context = _get_app_context()
     except RuntimeError:
         return None
-    return frames.get(context) or _adopt(context)
+    frame = frames.get(context)
+    if frame is None:
+        return _adopt(context)
+    if not frame.parents and not frame.recording.listens_to_all:
+        _look_again(frame)
+    return frame
 
 
 def adopt_current() -> None:
@@ -58,15 +63,34 @@ def adopt_current() -> None:
 
 
 def _adopt(context: AppContext) -> Frame | None:
-    """Take up a context that was pushed before anybody listened."""
+    """Take up a context whose push was not signalled."""
     inspection = context.app.extensions.get("session_inspector")
     recording = getattr(inspection, "recording", None)
     if recording is None or not recording.attached:
         return None
     frame = Frame(context, recording)
-    frame.parents.append(innermost.get(None))
     frames.set(context, frame)
+    # One that opens its cookie session is about to be announced.
+    frame.enter(by_hand=not resolving.is_arriving(recording))
     return frame
+
+
+def arrive(context: AppContext, recording: Recording, *, by_hand: bool) -> Frame:
+    """Take up the context of a request that begins."""
+    frame = Frame(context, recording)
+    frames.set(context, frame)
+    frame.enter(by_hand=by_hand)
+    return frame
+
+
+def _look_again(frame: Frame) -> None:
+    """Find out whether a context that was popped was pushed again.
+
+    If not, a thread that copied the context variables goes on: both copies say so.
+    """
+    if innermost.get() is not frame:
+        _push_again(frame)
+        frame.enter(by_hand=True)
 
 
 def current_scope() -> tuple[Frame, Scope] | None:
@@ -106,9 +130,7 @@ def push(recording: Recording) -> None:
         visits.expect_stream(frame)
     else:
         _push_again(frame)
-    frame.parents.append(innermost.get(None))
-    frame.worker = worker()
-    innermost.set(frame)
+    frame.enter(by_hand=True)
 
 
 def _push_again(frame: Frame) -> None:
@@ -129,8 +151,11 @@ def _push_again(frame: Frame) -> None:
 
 def pop() -> None:
     """Take note that the innermost app context was popped."""
-    frame = innermost.get(None)
+    frame = innermost.get()
     if frame is None or not frame.parents:
+        return
+    # Pushes were not counted; with the last one the teardown functions run.
+    if not (frame.tearing or frame.recording.listens_to_all):
         return
     before = frame.parents.pop()
     innermost.set(before)
@@ -171,13 +196,40 @@ def tear_down() -> tuple[Frame, Scope] | None:
     frame = frame_of_context()
     if frame is None:
         return None
-    if innermost.get(None) is not frame:  # Pushed before anybody listened.
+    inner = innermost.get()
+    if inner is not frame:  # Pushed before anybody listened, or the pop of another
+        for dead in _inside(frame, inner):  # was not signalled.
+            finish(dead)
         innermost.set(frame)
     frame.tearing = True
     scope = frame.scope
     if isinstance(scope, Unresolved):
         scope = None if frame.preserved else resolving.resolve(frame)
     return None if scope is None else (frame, scope)
+
+
+def leave(before: Frame | None) -> None:
+    """Finish what a request that was served has left: its own context, mostly.
+
+    :param before: What was the innermost frame before it.
+    """
+    left = _inside(before, innermost.get())
+    alive = frames.get(_get_app_context()) if has_app_context() else None
+    for frame in left:
+        if frame is alive:  # Somebody never popped it.
+            innermost.set(frame)
+            return
+        finish(frame)
+    innermost.set(before)
+
+
+def _inside(outer: Frame | None, frame: Frame | None) -> list[Frame]:
+    """Return the frames inside of another one, the innermost first."""
+    found = []
+    while frame is not None and frame is not outer:
+        found.append(frame)
+        frame = frame.parents[0] if frame.parents else None
+    return found if frame is outer else []
 
 
 def end_request() -> None:
@@ -195,7 +247,8 @@ def finish_abandoned(recording: Recording) -> None:
             frame = recording.abandoned.popleft()
         except IndexError:  # Another thread was faster.
             return
-        finish(frame)
+        if frame.parents:
+            finish(frame)
 
 
 def finish(frame: Frame) -> None:
@@ -204,10 +257,8 @@ def finish(frame: Frame) -> None:
     frame.close()
 
 
-def forget_app(app: Flask) -> None:
-    """Finish and drop the frames of an application that is inspected no longer."""
-    for frame in frames.values():
-        context = frame.context()
-        if context is not None and context.app is app:
-            finish(frame)
-            frames.discard(context)
+def forget_app(recording: Recording) -> None:
+    """Finish the frames of an application that is inspected no longer."""
+    for scope in list(recording.live.values()):
+        for frame in list(scope.frames):
+            finish(t.cast(Frame, frame))

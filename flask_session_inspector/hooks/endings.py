@@ -70,7 +70,7 @@ def _is_concerned(frame: Frame, scope: Scope, session: Session) -> bool:
     """
     if not frame.is_visit or session.hash_key in scope.sessions:
         return True
-    known = uses.facts.get(session)
+    known = uses.facts.get(session.hash_key)
     return known is None or known.first is None
 
 
@@ -84,7 +84,7 @@ def _is_of(frame: Frame, scope: Scope, session: Session, key: object) -> bool:
         return False
     if frame.is_visit or session.hash_key in scope.sessions:
         return True
-    if uses.facts.get(session) is None:
+    if uses.facts.get(session.hash_key) is None:
         return True
     # It may still be there under a key that was the address of a dead context.
     context = frame.context()
@@ -104,7 +104,8 @@ def observe_end(frame: Frame, scope: Scope) -> None:
             registry.name_session(used.facts, key)
             held.add(used.facts.serial)
             if not frame.owns and used.facts.serial in scope.sessions:
-                scope.still_held[used.facts.serial] = (registry, key)
+                held_by = {used.facts.serial: (registry, key)}
+                scope.still_held = {**scope.still_held, **held_by}
     if frame.owns:
         held |= _held_under_lost_keys(frame, scope)
     frame.keys = []
@@ -125,7 +126,7 @@ def observe_end(frame: Frame, scope: Scope) -> None:
             if used.context != frame.index:
                 session = registry.session(key)
                 _end(used, session is used.facts.reference(), frame)
-        scope.still_held.clear()
+        scope.still_held = {}
 
 
 def _held_under_lost_keys(frame: Frame, scope: Scope) -> set[int]:
@@ -154,6 +155,7 @@ def _held_under_lost_keys(frame: Frame, scope: Scope) -> set[int]:
 def _end(used: RawSession, held: bool, frame: Frame) -> None:
     facts = used.facts
     session = facts.reference()
+    uses.forget_when_gone(facts)
     in_use = session is not None and _is_in_use(session)
     held = held and session is not None
     used.held = held and not frame.is_visit
@@ -173,6 +175,7 @@ def _end(used: RawSession, held: bool, frame: Frame) -> None:
         # Its connection was rolled back and returned, and nothing said so.
         for begun in facts.open:
             begun.end(perf_counter())
+            begun.scope = begun.loan = None
         facts.open.clear()
     used.ended = "closed" if facts.registry is None else "removed"
 

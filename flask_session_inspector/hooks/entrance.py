@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import typing as t
 
+from flask import has_app_context
+
 from ..guard import guard
 from .contexts import frame_of_context
+from .contexts import leave
+from .frames import innermost
 
 if t.TYPE_CHECKING:
     from ..recording import Recording
 
 
 class Entrance:
-    """Takes note of the app context that a request comes into.
+    """Stands around a request: notes the app context that it comes into, and its end.
 
-    Flask before 3.2 does not push another one of the same application for it, and
-    sends no signal that tells the two cases apart.
+    Flask before 3.2 does not push another context of the same application for a
+    request, and sends no signal that tells the two cases apart. When the request was
+    served its context is popped, whatever the teardown functions did.
 
     :param wsgi_app: What serves the request.
     """
@@ -27,11 +32,19 @@ class Entrance:
     def __call__(
         self, environ: dict[str, t.Any], start_response: t.Any
     ) -> t.Iterable[bytes]:
+        before = innermost.get()
         try:
-            environ[self._key] = frame_of_context()
+            environ[self._key] = frame_of_context() if has_app_context() else None
         except Exception:
             guard.report("wsgi_app")
-        return t.cast("t.Iterable[bytes]", self.wsgi_app(environ, start_response))
+        try:
+            return t.cast("t.Iterable[bytes]", self.wsgi_app(environ, start_response))
+        finally:
+            if innermost.get() is not before:
+                try:
+                    leave(before)
+                except Exception:
+                    guard.report("wsgi_app")
 
     def belongs_to(self, recording: Recording) -> bool:
         """Say whether it notes on behalf of this recording."""

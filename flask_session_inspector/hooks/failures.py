@@ -65,7 +65,7 @@ def note_unhandled(recording: Recording, scope: Scope, error: BaseException) -> 
             if match is not None:
                 name = match["name"].rpartition(".")[2]
                 owner, other = int(match["owner"]), int(match["other"])
-                facts = uses.facts_by_serial(owner)
+                facts = uses.facts.get(owner)
                 scope.note(AlreadyAttached(name, owner, other, location, facts))
 
 
@@ -98,7 +98,7 @@ def _chain(
 
 def _poisoned(error: BaseException, location: RawLocation | None) -> Poisoned:
     session = _session_in(error.__traceback__)
-    facts = None if session is None else uses.facts.get(session)
+    facts = None if session is None else uses.facts.get(session.hash_key)
     if facts is None:
         return Poisoned(None, None, True, location)
     return Poisoned(facts.serial, facts.failure, True, location)

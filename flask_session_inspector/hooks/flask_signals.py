@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import sys
+import threading
 import typing as t
+import weakref
 
 import click
 import flask
+from flask import request
 
 from ..guard import guard
 from ..recorder import Scope
@@ -25,28 +28,42 @@ from .visits import Visit
 if t.TYPE_CHECKING:
     from ..recording import Recording
 
+Receivers = dict[t.Any, t.Callable[..., None]]
+
+_get_request = request._get_current_object  # type: ignore[attr-defined] # a proxy
+
 
 class FlaskHooks:
     """The receivers of one application.
 
     They are connected for that application alone, so an application that is not
-    inspected pays nothing.
+    inspected pays nothing. A signal costs a request more than all that is noted on
+    it, so those that only a few applications need are connected when they are.
 
     :param recording: Where its records go.
     """
 
     def __init__(self, app: flask.Flask, recording: Recording) -> None:
         self._recording = recording
-        self._receivers: dict[t.Any, t.Callable[..., None]] = {
-            flask.appcontext_pushed: self._appcontext_pushed,
+        self._app = weakref.ref(app)
+        self._always: Receivers = {
             flask.request_started: self._request_started,
             flask.request_finished: self._request_finished,
             flask.got_request_exception: self._got_request_exception,
-            flask.request_tearing_down: self._request_tearing_down,
-            flask.appcontext_popped: self._appcontext_popped,
         }
-        for signal, receiver in self._receivers.items():
-            signal.connect(receiver, sender=app)
+        # An app context is noticed with its first event or its teardown, and the end
+        # of a request by the entrance.
+        self._at_first: Receivers = {
+            flask.appcontext_pushed: self._appcontext_pushed,
+            flask.request_tearing_down: self._request_tearing_down,
+        }
+        self._popped: Receivers = {flask.appcontext_popped: self._appcontext_popped}
+        self._open_by_hand = 0
+        self._lock = threading.Lock()
+        recording.look_out_for_pops = self._look_out_for_pops
+        recording.listen_to_all = self._listen_to_all
+        self._connect({**self._always, **self._at_first, **self._popped})
+        self._teardown = _teardown_function(recording)
         app.teardown_appcontext_funcs.append(self._teardown)
         entrance = Entrance(app.wsgi_app, recording.entrance_key)
         app.wsgi_app = entrance  # type: ignore[method-assign] # as Flask says
@@ -55,10 +72,45 @@ class FlaskHooks:
         if recording.config.server_timing:
             app.after_request(add_server_timing)
 
+    def _connect(self, receivers: Receivers) -> None:
+        app = self._app()
+        for signal, receiver in receivers.items():
+            if app is not None:
+                signal.connect(receiver, sender=app)
+
+    def _disconnect(self, receivers: Receivers) -> None:
+        app = self._app()
+        for signal, receiver in receivers.items():
+            if app is not None:
+                signal.disconnect(receiver, sender=app)
+
+    def _listen_to_all(self) -> None:
+        with self._lock:
+            if not self._recording.listens_to_all:
+                self._recording.listens_to_all = True
+                self._connect({**self._at_first, **self._popped})
+
+    def _listen_to_few(self) -> None:
+        with self._lock:
+            self._recording.listens_to_all = False
+            self._disconnect(self._at_first)
+            if not self._open_by_hand:
+                self._disconnect(self._popped)
+
+    def _look_out_for_pops(self, more: int) -> None:
+        """Take note that an app context was pushed, or popped, by hand."""
+        with self._lock:
+            before, self._open_by_hand = self._open_by_hand, self._open_by_hand + more
+            if self._recording.listens_to_all or not self._recording.attached:
+                return
+            if not before:
+                self._connect(self._popped)
+            elif not self._open_by_hand:
+                self._disconnect(self._popped)
+
     def remove(self, app: flask.Flask) -> None:
         """Disconnect from the application."""
-        for signal, receiver in self._receivers.items():
-            signal.disconnect(receiver, sender=app)
+        self._disconnect({**self._always, **self._at_first, **self._popped})
         if self._teardown in app.teardown_appcontext_funcs:
             app.teardown_appcontext_funcs.remove(self._teardown)
         # Beneath another middleware it stays, and notes what nobody reads.
@@ -68,7 +120,7 @@ class FlaskHooks:
         self._error_handling.remove(app)
         if self._recording.config.server_timing:
             app.after_request_funcs[None].remove(add_server_timing)
-        contexts.forget_app(app)
+        contexts.forget_app(self._recording)
 
     def _appcontext_pushed(self, app: flask.Flask, **_: t.Any) -> None:
         try:
@@ -85,17 +137,24 @@ class FlaskHooks:
         # Teardown functions run in reverse order. Ours must look at a session
         # before Flask-SQLAlchemy, which may be initialised later, removes it.
         functions = app.teardown_appcontext_funcs
-        if not functions or functions[-1] != self._teardown:
+        if not functions or functions[-1] is not self._teardown:
             # A list of its own: another thread may go through the old one.
-            others = [function for function in functions if function != self._teardown]
+            others = [each for each in functions if each is not self._teardown]
             app.teardown_appcontext_funcs = [*others, self._teardown]
 
     def _request_started(self, app: flask.Flask, **_: t.Any) -> None:
         try:
-            self._recording.look_no_further()
+            recording = self._recording
+            if recording.is_looking_around:
+                recording.look_no_further()
+                self._listen_to_few()
+            if recording.abandoned:
+                contexts.finish_abandoned(recording)
+            self._come_first_at_teardown(app)
+            incoming = _get_request()
             frame = contexts.current_frame()
             if frame is not None:
-                resolving.begin_request(frame)
+                resolving.begin_request(frame, incoming)
         except Exception:
             guard.report("request_started")
 
@@ -151,7 +210,19 @@ class FlaskHooks:
         except Exception:
             guard.report("request_tearing_down")
 
-    def _teardown(self, exc: BaseException | None) -> None:
+    def _appcontext_popped(self, app: flask.Flask, **_: t.Any) -> None:
+        try:
+            contexts.pop()
+        except Exception:
+            guard.report("appcontext_popped")
+
+
+def _teardown_function(
+    recording: Recording,
+) -> t.Callable[[BaseException | None], None]:
+    # A plain function: Flask asks each whether it is a coroutine, and of a method that
+    # takes longer.
+    def look_at_sessions(exc: BaseException | None) -> None:
         try:
             current = contexts.tear_down()
             if current is not None:
@@ -159,27 +230,25 @@ class FlaskHooks:
                 if exc is None and scope.kind == "cli":
                     # Click before 8.2 ends a context without saying why.
                     exc = sys.exc_info()[1]
-                # An exception out of a nested context may still be handled.
-                if frame.owns and scope.error is None:
-                    scope.error = _failure(exc, scope)
-                if exc is not None and scope.raised is None:
-                    self._note_failure(frame, scope, exc)
+                if exc is not None:
+                    _note_failure(recording, frame, scope, exc)
                 endings.observe_sessions(frame, scope)
         except Exception:
             guard.report("teardown_appcontext")
 
-    def _note_failure(self, frame: Frame, scope: Scope, exc: BaseException) -> None:
-        # Out of a nested context it may still be handled; what a stream or a
-        # command raises comes here alone.
-        gone_on = frame.index in (scope.continued or ())
-        if (frame.owns or gone_on) and isinstance(exc, Exception):
-            failures.note_unhandled(self._recording, scope, exc)
+    return look_at_sessions
 
-    def _appcontext_popped(self, app: flask.Flask, **_: t.Any) -> None:
-        try:
-            contexts.pop()
-        except Exception:
-            guard.report("appcontext_popped")
+
+def _note_failure(
+    recording: Recording, frame: Frame, scope: Scope, exc: BaseException
+) -> None:
+    # An exception out of a nested context may still be handled.
+    if frame.owns and scope.error is None:
+        scope.error = _failure(exc, scope)
+    # Likewise; what a stream or a command raises comes here alone.
+    gone_on = frame.index in (scope.continued or ())
+    if scope.raised is None and (frame.owns or gone_on) and isinstance(exc, Exception):
+        failures.note_unhandled(recording, scope, exc)
 
 
 def _answered() -> Scope | None:

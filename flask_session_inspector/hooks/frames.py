@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import itertools
 import typing as t
 import weakref
@@ -11,8 +12,9 @@ from time import perf_counter
 from flask.ctx import AppContext
 
 from ..recorder import Scope
-from ..weak import WeakIdentityDict
+from ..weak import Attached
 from . import endings
+from .workers import worker
 
 if t.TYPE_CHECKING:
     from ..recording import Recording
@@ -40,6 +42,8 @@ class Frame:
     :ivar index: The index of the context within its scope.
     :ivar worker: The thread or greenlet that pushed it last.
     :ivar owns: Whether the scope began with this frame, and so ends with it.
+    :ivar by_hand: Whether its end has to be looked out for: it is not the context of
+        a request that came through the :class:`~.entrance.Entrance`.
     :ivar tearing: Whether its teardown functions run.
     :ivar preserved: Pushed again after its end, and not to go on with a stream.
     :ivar keys: Under which key each registry would keep this scope's session.
@@ -50,45 +54,55 @@ class Frame:
 
     is_visit = False
 
-    __slots__ = (
-        "__weakref__",
-        "context",
-        "index",
-        "keys",
-        "number",
-        "owns",
-        "parents",
-        "preserved",
-        "recording",
-        "scope",
-        "streams",
-        "tearing",
-        "visited",
-        "visits",
-        "worker",
-    )
+    # Flask lets go of a request's context before the entrance knows of its end.
+    _kept: AppContext | None = None
+    by_hand = False
+    index = 0
+    keys: cabc.Sequence[tuple[KnownRegistry, object]] = ()
+    owns = False
+    preserved = False
+    scope: Scope | Unresolved | None = UNRESOLVED
+    streams = False
+    tearing = False
+    visited = False
+    visits: tuple[Visit, ...] = ()
+    worker = 0
 
     def __init__(self, context: AppContext, recording: Recording) -> None:
-        self.context = weakref.ref(context, self._collected)
+        self.context = weakref.ref(context)
         self.recording = recording
         self.number = next(_numbers)
         self.parents: list[Frame | None] = []
-        self.scope: Scope | Unresolved | None = UNRESOLVED
-        self.index = 0
-        self.worker = 0
-        self.owns = False
-        self.tearing = False
-        self.preserved = False
-        self.keys: list[tuple[KnownRegistry, object]] = []
-        self.visits: list[Visit] = []
-        self.visited = False
-        self.streams = False
+
+    def enter(self, *, by_hand: bool) -> None:
+        """Take note that the context was pushed here."""
+        self.parents.append(innermost.get())
+        self.worker = worker()
+        innermost.set(self)
+        if not by_hand:
+            self._kept = self.context()
+        elif not self.by_hand:
+            self.by_hand = True
+            self.recording.look_out_for_pops(1)
+            context = self.context()
+            if context is not None:
+                self.context = weakref.ref(context, self._collected)
 
     def _collected(self, reference: object) -> None:
         # Nobody popped it: a teardown function raised, or the context was
         # abandoned. A garbage collection is no place for work that takes locks.
         if self.parents:
             self.recording.abandoned.append(self)
+
+    def leave_to_entrance(self) -> None:
+        """Take note that the entrance will tell of its end."""
+        self._kept = self.context()
+        self._look_out_no_more()
+
+    def _look_out_no_more(self) -> None:
+        if self.by_hand:
+            self.by_hand = False
+            self.recording.look_out_for_pops(-1)
 
     def join(self, scope: Scope) -> None:
         """Become one more context of a scope."""
@@ -104,17 +118,21 @@ class Frame:
     def close(self) -> None:
         """End its part of the scope; the scope too, where it was the last."""
         self.parents.clear()
+        self._look_out_no_more()
         scope = self.scope
         if not isinstance(scope, Scope):
+            self._kept = None
             return
         try:
             endings.observe_end(self, scope)
         finally:
+            self._kept = None
             scope.frames.discard(self)
             if self.owns or scope.stopped is not None:
                 scope.stopped = perf_counter()
                 self.recording.hand_over(scope)
 
 
-frames: WeakIdentityDict[AppContext, Frame] = WeakIdentityDict()
-innermost: ContextVar[Frame | None] = ContextVar("flask_session_inspector.frame")
+frames: Attached[AppContext, Frame] = Attached("frame")
+innermost: ContextVar[Frame | None]
+innermost = ContextVar("flask_session_inspector.frame", default=None)

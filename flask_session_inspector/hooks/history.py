@@ -165,7 +165,7 @@ def look_for_proxy(
         return
     # It may be that of a module that was imported since.
     frame.recording.look_into_modules(proxy)
-    frame.recording.name_registry(facts, session)
+    frame.recording.name_registry(facts, session, frame.context())
     if facts.registry is None:
         registry = KnownRegistry("", proxy)
         facts.unknown_registry = registry.holds(session)

@@ -10,10 +10,9 @@ from ..process import process
 from ..recorder import Bind
 from ..recorder import RawCheckout
 from ..recorder import Scope
-from ..weak import WeakIdentityDict
+from ..weak import Attached
 
 if t.TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
     from sqlalchemy.pool import ConnectionPoolEntry
     from sqlalchemy.pool import PoolProxiedConnection
 
@@ -45,6 +44,7 @@ class Loan:
             scope = part.scope
             if scope is not None and (scope.streaming or not scope.closed):
                 part.returned = now
+            part.scope = None  # Else the two would keep each other.
 
     def end_without_a_sign(self, pooled: Pooled) -> None:
         """End when the borrower gives up its proxy of the connection."""
@@ -90,39 +90,35 @@ class Pooled:
             loan.end()
 
 
-pooled: WeakIdentityDict[ConnectionPoolEntry, Pooled] = WeakIdentityDict()
-loans: WeakIdentityDict[PoolProxiedConnection, Loan] = WeakIdentityDict()
-_loan_of_connection: WeakIdentityDict[Connection, Loan] = WeakIdentityDict()
+pooled: Attached[ConnectionPoolEntry, Pooled] = Attached("pooled")
+loans: Attached[PoolProxiedConnection, Loan] = Attached("loan")
 
 
 def forget() -> None:
     """Forget every loan."""
     pooled.clear()
     loans.clear()
-    _loan_of_connection.clear()
 
 
-def lend_to(serial: int, connection: Connection, bind: Bind) -> None:
-    """Say which session holds the connection that it just began to use."""
-    loan = loans.get(connection.connection)
+def lend_to(serial: int, connection: PoolProxiedConnection, bind: Bind) -> Loan | None:
+    """Say which session holds a connection that it just began to use."""
+    loan = loans.get(connection)
     if loan is not None:
-        _loan_of_connection.set(connection, loan)
-        loan.last.serial = serial
-        loan.last.bind = bind
+        checkout = loan.parts[-1]
+        checkout.serial = serial
+        checkout.bind = bind
+    return loan
 
 
-def name_bind(connection: Connection, bind: Bind) -> None:
+def name_bind(connection: PoolProxiedConnection, bind: Bind) -> None:
     """Say which bind a connection without a session belongs to."""
-    loan = loans.get(connection.connection)
+    loan = loans.get(connection)
     if loan is not None and not loan.last.bind.name:
         loan.last.bind = bind
 
 
-def take_over(connection_key: int, scope: Scope) -> None:
+def take_over(loan: Loan, scope: Scope) -> None:
     """Go on with a loan that began in another record."""
-    loan = _loan_of_connection.get_id(connection_key)
-    if loan is None:
-        return
     begun = loan.last
     checkout = RawCheckout(
         scope,

@@ -87,7 +87,7 @@ def _after_attach(session: Session, state: InstanceState[t.Any]) -> None:
 
 def _after_detach(session: Session, state: InstanceState[t.Any]) -> None:
     try:
-        facts = uses.facts.get(session)
+        facts = uses.facts.get(session.hash_key)
         if facts is None:
             return
         release = _release(session, facts)
@@ -99,7 +99,7 @@ def _after_detach(session: Session, state: InstanceState[t.Any]) -> None:
         if state in facts.to_delete:
             used = _used_now(facts)
             if used is not None:
-                _count(used.thrown_deleted, state)
+                used.thrown_deleted = _counted(used.thrown_deleted, state)
         elif state.modified:
             _note_changed(session, state, facts, release)
     except Exception:
@@ -108,11 +108,11 @@ def _after_detach(session: Session, state: InstanceState[t.Any]) -> None:
 
 def _after_expunge_of_pending(session: Session, state: InstanceState[t.Any]) -> None:
     try:
-        facts = uses.facts.get(session)
+        facts = uses.facts.get(session.hash_key)
         if facts is not None and _release(session, facts).detachment.closing:
             used = _used_now(facts)
             if used is not None:
-                _count(used.thrown_new, state)
+                used.thrown_new = _counted(used.thrown_new, state)
     except Exception:
         guard.report("pending_to_transient")
 
@@ -217,7 +217,7 @@ def _note_changed(
     else:
         modified = session.is_modified(instance)
     if modified:
-        _count(used.thrown_changed, state)
+        used.thrown_changed = _counted(used.thrown_changed, state)
 
 
 def _used_now(facts: SessionFacts) -> RawSession | None:
@@ -225,6 +225,8 @@ def _used_now(facts: SessionFacts) -> RawSession | None:
     return None if current is None else current[1].sessions.get(facts.serial)
 
 
-def _count(counts: dict[str, int], state: InstanceState[t.Any]) -> None:
+def _counted(
+    counts: t.Mapping[str, int], state: InstanceState[t.Any]
+) -> t.Mapping[str, int]:
     name = state.class_.__name__
-    counts[name] = counts.get(name, 0) + 1
+    return {**counts, name: counts.get(name, 0) + 1}

@@ -56,7 +56,7 @@ def remove() -> None:
 
 def _note(transaction: SessionTransaction, state: str, caller: types.FrameType) -> None:
     current = current_scope()
-    facts = uses.facts.get(transaction.session)
+    facts = uses.facts.get(transaction.session.hash_key)
     if current is None or facts is None:
         return
     frame, scope = current

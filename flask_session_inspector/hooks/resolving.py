@@ -94,12 +94,23 @@ def _is_pushed_for(frame: Frame, environ: dict[str, t.Any]) -> bool:
     return environ.get(frame.recording.entrance_key) is not frame
 
 
-def begin_request(frame: Frame) -> None:
+def is_arriving(recording: Recording) -> bool:
+    """Say whether a request has come in and was not announced yet."""
+    environ = current_environ()
+    return (
+        environ is not None
+        and environ.get(recording.entrance_key, recording) is None
+        and recording.environ_key not in environ
+    )
+
+
+def begin_request(frame: Frame, incoming: Request) -> None:
     """Take note that a request begins in a frame."""
     recording = frame.recording
-    incoming = _get_request()
     environ = incoming.environ
     scope = frame.scope
+    if frame.by_hand and environ.get(recording.entrance_key, frame) is None:
+        frame.leave_to_entrance()
     recorded = recording.is_recorded(incoming)
     if isinstance(scope, Unresolved) and _is_pushed_for(frame, environ):
         scope = _begin(frame, "request") if recorded else None

@@ -15,6 +15,7 @@ from ..clues import earlier
 from ..guard import guard
 from ..process import process
 from ..recorder import RawTransaction
+from ..recorder.sessions import NO_STATES
 from . import binds
 from . import loans
 from . import strays
@@ -64,11 +65,11 @@ def _after_transaction_create(
 
 def use_again(session: Session) -> None:
     """Take note of a use that sends no SQL, where this record has not seen one."""
-    facts = uses.facts.get(session)
+    facts = uses.facts.get(session.hash_key)
     if facts is None:
         return
     last = facts.last
-    frame = innermost.get(None)
+    frame = innermost.get()
     # Nearly always; asking for the current scope costs more than all the rest.
     if frame is not None and frame.scope is last and not frame.visited:
         return
@@ -85,45 +86,42 @@ def _after_begin(
 ) -> None:
     try:
         facts = uses.facts_of(session)
-        uses.join(session, facts, connection)
+        users = uses.join(facts, connection)
         current = current_scope()
         if current is None:
             facts.began_outside = facts.began_outside or facts.first is None
             return
         frame, scope = current
-        bind = binds.bind_of(connection.engine, frame.recording)
+        recording = frame.recording
+        bind = users.bind
+        if bind is None or users.recording is not recording:
+            bind = users.bind = binds.bind_of(connection.engine, recording)
+            users.recording = recording
+        nested = transaction.nested
         begun = RawTransaction(
             scope,
             facts.serial,
             id(transaction),
             id(connection),
             perf_counter(),
-            transaction.nested,
+            nested,
             bind,
         )
-        begun.keeps_writes = session.bind is connection or _commits_each(connection)
-        uses.use(frame, scope, session)
+        used = scope.sessions.get(facts.serial)
+        if used is None or not used.used:
+            uses.use(frame, scope, session)
         scope.add_transaction(begun)
         facts.open.append(begun)
-        if not transaction.nested:
-            loans.lend_to(facts.serial, connection, bind)
+        if not nested:
+            users.loan = loans.lend_to(facts.serial, connection.connection, bind)
+        begun.loan = users.loan
     except Exception:
         guard.report("after_begin")
 
 
-def _commits_each(connection: Connection) -> bool:
-    """Say whether every statement on a connection commits by itself."""
-    level = connection.get_execution_options().get("isolation_level")
-    if level is None:
-        # What create_engine(isolation_level=...) was given; it has no public name.
-        dialect = connection.engine.dialect
-        level = getattr(dialect, "_on_connect_isolation_level", None)
-    return level == "AUTOCOMMIT"
-
-
 def _before_commit(session: Session) -> None:
     try:
-        facts = uses.facts.get(session)
+        facts = uses.facts.get(session.hash_key)
         now = perf_counter()
         for transaction in () if facts is None else facts.open:
             transaction.asked = now
@@ -148,7 +146,7 @@ def _after_rollback(session: Session) -> None:
 
 
 def _set_outcome(session: Session, outcome: str) -> None:
-    facts = uses.facts.get(session)
+    facts = uses.facts.get(session.hash_key)
     if facts is None or not facts.open:
         return
     # The innermost one with a boundary of its own is what the event is about.
@@ -161,20 +159,22 @@ def _after_transaction_end(session: Session, transaction: SessionTransaction) ->
     if transaction.parent is not None and not transaction.nested:
         return
     try:
-        facts = uses.facts.get(session)
+        facts = uses.facts.get(session.hash_key)
         if facts is None:
             return
         if transaction.parent is None:
-            uses.part(session, facts)
-            facts.to_delete = {}  # A record must not keep them.
-        key = id(transaction)
+            uses.part(facts)
+            facts.to_delete = NO_STATES  # A record must not keep them.
         now = perf_counter()
-        for ended in facts.unsettled(key):
+        for ended in facts.unsettled(id(transaction)):
             facts.drop(ended)
             ended.in_exception = sys.exc_info()[0] is not None
             ended.end(now)
-            if ended.afterwards and ended.discarded and ended.wrote:
-                _tell_late(ended.scope)
+            scope, ended.scope, ended.loan = ended.scope, None, None
+            if scope is None or not (ended.afterwards and ended.discarded):
+                continue
+            if scope.wrote_with(facts.serial):
+                _tell_late(scope)
     except Exception:
         guard.report("after_transaction_end")
 
@@ -188,7 +188,7 @@ def _tell_late(scope: Scope) -> None:
 
 def _after_soft_rollback(session: Session, transaction: SessionTransaction) -> None:
     try:
-        facts = uses.facts.get(session)
+        facts = uses.facts.get(session.hash_key)
         if facts is None:
             return
         if session.is_active:

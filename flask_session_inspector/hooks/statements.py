@@ -42,13 +42,14 @@ from .dml import written_by
 from .frames import Frame
 from .returning import needed as changes_needed
 from .returning import pending
+from .uses import joined
 from .workers import runner
 
 if t.TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
     from sqlalchemy.engine.interfaces import DBAPICursor
     from sqlalchemy.engine.interfaces import ExecutionContext
 
-    from ..recorder import Bind
     from ..recorder import SessionFacts
 
 
@@ -64,14 +65,6 @@ def remove() -> None:
         event.remove(Engine, name, listener)
     dml.forget()
     returning.forget()
-
-
-def _current() -> tuple[Frame, Scope] | None:
-    try:
-        return current_scope()
-    except Exception:
-        guard.report("do_execute")
-        return None
 
 
 def _do_execute(
@@ -106,63 +99,74 @@ def _run(
     :return: Whether it was executed; if not, SQLAlchemy goes on as if nobody
         listened.
     """
-    current = _current()
-    cursor, statement, context = arguments[0], arguments[1], arguments[-1]
-    if current is None:
-        _look_for_stray(context)
-        return False
+    statement, context = arguments[1], t.cast(t.Any, arguments[-1])
     dialect = context.dialect
     before = None
-    if dialect.name == "sqlite" and (pending or changes_needed.get(statement, True)):
-        before = _before(context, statement)
-    facts = _enter(current[1], current[0], context)
+    try:
+        current = current_scope()
+        users = joined.get(context.root_connection)
+        facts = users.sessions[-1] if users is not None and users.sessions else None
+        if current is None:
+            if facts is not None:
+                _look_for_stray(facts)
+            return False
+        frame, scope = current
+        if dialect.name == "sqlite" and (pending or changes_needed.get(statement, 1)):
+            before = _before(context, statement)
+        entered = facts is not None and _enter(scope, frame, facts)
+    except Exception:
+        guard.report("do_execute")
+        return False
     began = perf_counter()
     try:
-        if not _done_by_another(getattr(dialect.dispatch, name), own, *arguments):
+        if not _done_by_another(getattr(dialect.dispatch, name), own, arguments):
             getattr(dialect, name)(*arguments)
     except BaseException:
-        _note(*current, began, cursor, statement, parameters, context, failed=True)
+        ended = perf_counter()
+        _note(frame, scope, facts, began, ended, statement, parameters, context)
         raise
     finally:
-        if facts is not None:
+        if entered and facts is not None:
             facts.busy = None
-    _note(*current, began, cursor, statement, parameters, context, before)
+    ended = perf_counter()
+    try:
+        written = written_by(context, statement, parameters, before)
+        rows = rows_of(context, arguments[0], parameters, written)
+    except Exception:
+        guard.report("do_execute")
+        written = rows = None
+    index = _note(
+        frame, scope, facts, began, ended, statement, parameters, context, rows, written
+    )
+    if written is not None:
+        _count(scope, facts, context, written, index)
     return True
 
 
-def _look_for_stray(context: t.Any) -> None:
+def _look_for_stray(facts: SessionFacts) -> None:
     """Look for a session that is used outside of every app context."""
-    try:
-        facts = uses.facts_on(context.root_connection)
-        if facts is not None and facts.last is not None and is_outside():
-            strays.note_stray(facts, sys._getframe(3))
-    except Exception:
-        guard.report("do_execute")
+    if facts.last is not None and is_outside():
+        strays.note_stray(facts, sys._getframe(3))
 
 
-def _enter(scope: Scope, frame: Frame, context: t.Any) -> SessionFacts | None:
+def _enter(scope: Scope, frame: Frame, facts: SessionFacts) -> bool:
     """Take note that a session is inside of a statement, alone if all is well.
 
-    :return: What is known of it, if this call is to take note of the end.
+    :return: Whether this call is to take note of the end.
     """
-    try:
-        facts = uses.facts_on(context.root_connection)
-        if facts is None:
-            return None
-        used = scope.sessions.get(facts.serial)
-        elsewhere = used is not None and used.context != frame.index
-        if elsewhere or facts.pid != process.pid:
-            strays.look_closer(frame, scope, facts, sys._getframe(3))
-        me = runner()
-        busy = facts.busy
-        if busy is None:
-            facts.busy = (me, get_ident(), sys._getframe(3))
-            return facts
-        if busy[0] is not me:
-            strays.note_overlap(frame, scope, facts, busy, sys._getframe(3))
-    except Exception:
-        guard.report("do_execute")
-    return None
+    used = scope.sessions.get(facts.serial)
+    elsewhere = used is not None and used.context != frame.index
+    if elsewhere or facts.pid != process.pid:
+        strays.look_closer(frame, scope, facts, sys._getframe(3))
+    me = runner()
+    busy = facts.busy
+    if busy is None:
+        facts.busy = (me, get_ident())
+        return True
+    if busy[0] is not me:
+        caller = sys._getframe(3)
+        strays.note_overlap(frame, scope, facts, busy, caller, _run.__code__)
+    return False
 
 
 _LISTENERS: dict[str, t.Callable[..., bool]] = {
@@ -183,7 +187,7 @@ def _before(context: t.Any, sql: str) -> returning.Changes | None:
 
 
 def _done_by_another(
-    listeners: cabc.Iterable[t.Any], own: t.Any, *arguments: t.Any
+    listeners: cabc.Iterable[t.Any], own: t.Any, arguments: tuple[t.Any, ...]
 ) -> bool:
     """Ask the listeners that SQLAlchemy would have asked after ours."""
     before = True
@@ -198,77 +202,120 @@ def _done_by_another(
 def _note(
     frame: Frame,
     scope: Scope,
+    facts: SessionFacts | None,
     began: float,
-    cursor: DBAPICursor,
+    ended: float,
     sql: str,
     parameters: t.Any,
     context: t.Any,  # ExecutionContext names only a part of what it has
-    before: returning.Changes | None = None,
-    failed: bool = False,
-) -> None:
-    ended = perf_counter()
+    rows: int | None = None,
+    written: Written | None = None,
+) -> int | None:
+    """Enter a statement into a record.
+
+    :return: Its index there, if it was kept.
+    """
     try:
         recording = frame.recording
         connection = context.root_connection
-        bind = binds.bind_of(connection.engine, recording)
-        facts = uses.facts_on(connection)
+        users = joined.get(connection)
+        if users is not None and users.recording is recording and users.bind:
+            bind = users.bind
+        else:
+            bind = binds.bind_of(connection.engine, recording)
+        location = recording.nearest("execute")
+        serial = None
         if facts is None:
-            loans.name_bind(connection, bind)
-        elif facts.serial not in scope.sessions:
-            session = facts.reference()
-            if session is not None:
-                uses.use(frame, scope, session)
-        elif facts.open and facts.open[-1].scope is not scope:
-            # Another request shares the session, and began its transaction.
-            uses.take_over(facts, scope)
-        location = recording.locate(sys._getframe(2))
-        used = None if facts is None else scope.sessions.get(facts.serial)
-        if used is not None and used.inherited:
-            history.note_outlived(scope, used, context, location)
-        written = None
-        rows = None
-        if not failed:
-            written = written_by(context, sql, parameters, before)
-            rows = rows_of(context, cursor, parameters, written)
-        index = scope.add_statement(
-            RawStatement(
-                began,
-                ended,
-                sql,
-                rows,
-                bind,
-                None if facts is None else facts.serial,
-                location,
-                lazily_loaded(context),
-                recording.render_parameters(context, parameters, sql),
-                written is not None,
-                fingerprint(parameters) if written is None else None,
+            loans.name_bind(connection.connection, bind)
+        else:
+            serial = facts.serial
+            used = scope.sessions.get(serial)
+            if used is None:
+                session = facts.reference()
+                if session is not None:
+                    used = uses.use(frame, scope, session)
+            elif facts.open and facts.open[-1].scope is not scope:
+                # Another request shares the session, and began its transaction.
+                uses.take_over(facts, scope)
+            if used is not None and used.inherited:
+                history.note_outlived(scope, used, context, location)
+        return scope.add_statement(
+            _new(
+                RawStatement,
+                (
+                    began,
+                    ended,
+                    sql,
+                    rows,
+                    bind,
+                    serial,
+                    location,
+                    lazily_loaded(context),
+                    recording.render_parameters(context, parameters, sql)
+                    if recording.renders_parameters
+                    else None,
+                    written is not None,
+                    fingerprint(parameters) if written is None else None,
+                ),
             )
         )
-        if written is not None:
-            open_ones = () if facts is None else facts.open
-            _count(_innermost(open_ones, scope, bind), written, index)
     except Exception:
         guard.report("do_execute")
+        return None
+
+
+# What the class of a named tuple does, without its function in between.
+_new = tuple.__new__
 
 
 def _innermost(
-    transactions: cabc.Sequence[RawTransaction], scope: Scope, bind: Bind
+    transactions: cabc.Sequence[RawTransaction], scope: Scope, connection_key: int
 ) -> RawTransaction | None:
     for transaction in reversed(transactions):
-        if transaction.scope is scope and transaction.bind == bind:
+        if transaction.scope is scope and transaction.connection_key == connection_key:
             return transaction
     return None
 
 
 def _count(
-    transaction: RawTransaction | None, written: Written, index: int | None
+    scope: Scope,
+    facts: SessionFacts | None,
+    context: t.Any,
+    written: Written,
+    index: int | None,
 ) -> None:
-    to_come = written.to_come
-    if transaction is None:
+    """Count what a statement wrote for the transaction that it is in."""
+    try:
+        connection = context.root_connection
+        open_ones = () if facts is None else facts.open
+        transaction = _innermost(open_ones, scope, id(connection))
+        to_come = written.to_come
+        if transaction is None:
+            if to_come is not None:
+                to_come.forget()
+            return
+        if facts is not None and not transaction.writes:
+            transaction.keeps_writes = _keeps_writes(facts, connection)
         if to_come is not None:
-            to_come.forget()
-    elif to_come is not None:
-        transaction.unsettled.append((to_come, written.table, index))
-    else:
-        transaction.add_writes(written.table, written.rows or 0)
+            transaction.expect_writes(to_come, written.table, index)
+        else:
+            transaction.add_writes(written.table, written.rows or 0)
+    except Exception:
+        guard.report("do_execute")
+
+
+def _keeps_writes(facts: SessionFacts, connection: Connection) -> bool:
+    """Say whether closing a session discards nothing of what it wrote.
+
+    It was given a connection with a transaction of its own, or every statement
+    commits by itself.
+    """
+    session = facts.reference()
+    if session is not None and session.bind is connection:
+        return True
+    level = connection.get_execution_options().get("isolation_level")
+    if level is None:
+        # What create_engine(isolation_level=...) was given; it has no public name.
+        dialect = connection.engine.dialect
+        level = getattr(dialect, "_on_connect_isolation_level", None)
+    return level == "AUTOCOMMIT"

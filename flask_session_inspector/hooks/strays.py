@@ -16,6 +16,7 @@ from ..clues import LateUse
 from ..process import process
 from ..recorder import Busy
 from ..registries import sessions_kept_in
+from .workers import frame_of_other
 from .workers import name
 from .workers import name_of_other
 from .workers import worker
@@ -103,14 +104,23 @@ def look_closer(
 
 
 def note_overlap(
-    frame: Frame, scope: Scope, facts: SessionFacts, busy: Busy, caller: types.FrameType
+    frame: Frame,
+    scope: Scope,
+    facts: SessionFacts,
+    busy: Busy,
+    caller: types.FrameType,
+    inside: types.CodeType,
 ) -> None:
-    """Take note of a statement that begins while another one is being executed."""
+    """Take note of a statement that begins while another one is being executed.
+
+    :param inside: The code of the hook that runs the other one.
+    """
     used = scope.sessions.get(facts.serial)
     if used is None and facts.last is not None:
         used = facts.last.sessions.get(facts.serial)
     if used is not None:
-        _note_crossing(scope, used, frame.recording.locate(caller), busy)
+        location = frame.recording.locate(caller)
+        _note_crossing(scope, used, location, busy, inside)
 
 
 def _note_crossing(
@@ -118,6 +128,7 @@ def _note_crossing(
     used: RawSession,
     location: RawLocation | None,
     busy: Busy | None = None,
+    inside: types.CodeType | None = None,
 ) -> None:
     serial = used.facts.serial
     if _is_noted(scope, CrossThread, serial):
@@ -125,10 +136,11 @@ def _note_crossing(
     # A thread of the request may have had it first.
     owner, owner_location = used.thread or scope.thread, used.first_use
     recording = scope.recording()
-    if busy is not None and recording is not None:
-        _, thread, running = busy
+    if busy is not None and inside is not None and recording is not None:
+        running, thread = busy
         owner = name_of_other(thread)
-        owner_location = recording.locate_elsewhere(running) or owner_location
+        frame = frame_of_other(running, thread, inside)
+        owner_location = recording.locate_elsewhere(frame) or owner_location
     at_once = busy is not None
     scope.note(
         CrossThread(serial, owner, name(), owner_location, location, at_once, None)

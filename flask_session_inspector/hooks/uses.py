@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import typing as t
+import weakref
 
 from sqlalchemy.orm import Session
 from sqlalchemy.orm import sessionmaker
@@ -14,7 +15,7 @@ from ..recorder import RawSession
 from ..recorder import RawTransaction
 from ..recorder import Scope
 from ..recorder import SessionFacts
-from ..weak import WeakIdentityDict
+from ..weak import Attached
 from . import history
 from . import loans
 from . import strays
@@ -24,89 +25,121 @@ from .workers import worker
 if t.TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
+    from ..recorder import Bind
+    from ..recording import Recording
     from .frames import Frame
 
-facts: WeakIdentityDict[Session, SessionFacts] = WeakIdentityDict()
-# Several sessions can join one connection; the last one to begin uses it now.
-_facts_on: WeakIdentityDict[Connection, list[SessionFacts]] = WeakIdentityDict()
-_connections_of: WeakIdentityDict[Session, set[int]] = WeakIdentityDict()
+# By SQLAlchemy's own number of a session, which no other one will ever have.
+facts: dict[int, SessionFacts] = {}
+_MOST_GONE = 1000
+
+
+class Joined:
+    """The sessions that use a connection; the last one to begin uses it now.
+
+    :ivar loan: Of the pooled connection that is behind it.
+    :ivar bind: What the application of ``recording`` calls its engine.
+    """
+
+    __slots__ = ("bind", "loan", "recording", "sessions")
+
+    def __init__(self) -> None:
+        self.sessions: list[SessionFacts] = []
+        self.loan: loans.Loan | None = None
+        self.bind: Bind | None = None
+        self.recording: Recording | None = None
+
+
+joined: Attached[Connection, Joined] = Attached("joined")
 
 
 def forget() -> None:
     """Forget every session."""
     facts.clear()
-    _facts_on.clear()
-    _connections_of.clear()
+    joined.clear()
 
 
 def facts_of(session: Session) -> SessionFacts:
     """Return what is known of a session."""
-    known = facts.get(session)
+    known = facts.get(session.hash_key)
     if known is None:
         name, origin = _class_and_origin(session)
         known = SessionFacts(session, name, origin)
-        facts.set(session, known)
+        facts[known.serial] = known
+        if len(facts) > _MOST_GONE:
+            _forget_the_gone()
     return known
+
+
+def forget_session(known: SessionFacts) -> None:
+    """Forget a session that is gone."""
+    facts.pop(known.serial, None)
+
+
+def forget_when_gone(known: SessionFacts) -> None:
+    """Forget a session when it is collected, whose record has ended before."""
+    session = known.reference()
+    if session is None:
+        forget_session(known)
+    else:
+        known.when_gone(session, forget_session)
+
+
+def _forget_the_gone() -> None:
+    """Forget sessions that are gone and whose record did not notice."""
+    for serial, known in list(facts.items()):
+        if known.reference() is None:
+            facts.pop(serial, None)
 
 
 def facts_on(connection: Connection) -> SessionFacts | None:
     """Return what is known of the session that uses a connection."""
-    joined = _facts_on.get(connection)
-    return joined[-1] if joined else None
-
-
-def facts_by_serial(serial: int) -> SessionFacts | None:
-    """Return what is known of a session by its number; not on the hot path."""
-    return next((known for known in facts.values() if known.serial == serial), None)
+    users = joined.get(connection)
+    return users.sessions[-1] if users is not None and users.sessions else None
 
 
 def begin_in_this_process(session: Session) -> None:
     """Take note that the next transaction of a session is none of a parent's."""
-    known = facts.get(session)
+    known = facts.get(session.hash_key)
     if known is not None:
         known.pid = process.pid
 
 
-def join(session: Session, known: SessionFacts, connection: Connection) -> None:
+def join(known: SessionFacts, connection: Connection) -> Joined:
     """Take note that a session began to use a connection."""
-    joined = _facts_on.get(connection)
-    if joined is None:
-        _facts_on.set(connection, [known])
-    elif known not in joined:
-        joined.append(known)
-    keys = _connections_of.get(session)
-    if keys is None:
-        _connections_of.set(session, {id(connection)})
-    else:
-        keys.add(id(connection))
+    users = joined.get(connection)
+    if users is None:
+        users = Joined()
+        joined.set(connection, users)
+    if known not in users.sessions:
+        users.sessions.append(known)
+        known.joined = (*known.joined, users)
+    return users
 
 
-def part(session: Session, known: SessionFacts) -> None:
+def part(known: SessionFacts) -> None:
     """Take note that a session uses no connection any more."""
-    for key in _connections_of.get(session) or ():
-        joined = _facts_on.get_id(key)
-        if joined is not None and known in joined:
-            joined.remove(known)
-    _connections_of.discard(session)
+    for users in known.joined:
+        if known in users.sessions:
+            users.sessions.remove(known)
+    known.joined = ()
 
 
 def use(frame: Frame, scope: Scope, session: Session) -> RawSession:
     """Return what a record saw of a session, from its first use on."""
     used = scope.sessions.get(session.hash_key)
-    if used is not None and used.used:
-        return used
-    caller = sys._getframe(1)
-    location = frame.recording.locate(caller)
     if used is None:
         used = meet(frame, scope, session)
+    elif used.used:
+        return used
     used.used = True
-    used.first_use = location
+    used.first_use = frame.recording.nearest("use")
     used.task = task()
     if frame.index:
         used.thread = threading.current_thread().name
     known = used.facts
-    if known.registry_key is None:
-        history.look_for_proxy(frame, known, session, caller)
+    if known.registry is None and known.kept_as is None:
+        history.look_for_proxy(frame, known, session, sys._getframe(1))
         if known.closings is None:
             known.watch_closing(session)
     if used.earlier is not None:
@@ -119,9 +152,9 @@ def meet(frame: Frame, scope: Scope, session: Session) -> RawSession:
     known = facts_of(session)
     used = RawSession(known, frame.index, frame.number, worker())
     scope.add_session(used)
-    key_before = known.scope_key
+    key_before = known.scope_key if known.first is not None else None
     if known.registry is None:
-        frame.recording.name_registry(known, session)
+        frame.recording.name_registry(known, session, frame.context())
     if frame.is_visit:
         used.of_outer_context = strays.is_of_context(frame, session)
     before = known.last
@@ -139,7 +172,7 @@ def take_over(known: SessionFacts, scope: Scope) -> None:
     """Go on with transactions that began in another record."""
     own = {_identity(begun) for begun in known.open if begun.scope is scope}
     for begun in list(known.open):
-        if begun.scope.closed:
+        if begun.scope is None or begun.scope.closed:
             known.leave_behind(begun)
         if _identity(begun) in own:
             continue
@@ -156,8 +189,9 @@ def take_over(known: SessionFacts, scope: Scope) -> None:
         transaction.keeps_writes = begun.keeps_writes
         scope.add_transaction(transaction)
         known.open.append(transaction)
-        if not begun.nested:
-            loans.take_over(begun.connection_key, scope)
+        transaction.loan = begun.loan
+        if begun.loan is not None and not begun.nested:
+            loans.take_over(begun.loan, scope)
 
 
 def _identity(begun: RawTransaction) -> tuple[int, int]:
@@ -166,19 +200,28 @@ def _identity(begun: RawTransaction) -> tuple[int, int]:
 
 
 def _class_and_origin(session: Session) -> tuple[str, str]:
-    """Name the class of a session, and tell whether a factory made it.
+    """Name the class of a session, and tell whether a factory made it."""
+    asyncio = sys.modules.get("sqlalchemy.ext.asyncio")
+    visible = None if asyncio is None else asyncio.async_session(session)
+    cls = type(session if visible is None else visible)
+    known = _classes.get(cls)
+    if known is None:
+        known = _classes[cls] = (cls.__name__, "factory" if _made(cls) else "direct")
+    return known
+
+
+_classes: weakref.WeakKeyDictionary[type, tuple[str, str]]
+_classes = weakref.WeakKeyDictionary()
+
+
+def _made(cls: type) -> bool:
+    """Say whether a factory made a class.
 
     A ``sessionmaker`` gives each session a class of its own, which has the name
     of the class that it was configured with and sits right below it.
     """
-    visible: object = session
-    asyncio = sys.modules.get("sqlalchemy.ext.asyncio")
-    if asyncio is not None:
-        visible = asyncio.async_session(session) or session
-    cls = type(visible)
     parent = cls.__bases__[0] if cls.__bases__ else object
-    made = cls.__name__ == parent.__name__ and cls.__module__ in _FACTORY_MODULES
-    return cls.__name__, "factory" if made else "direct"
+    return cls.__name__ == parent.__name__ and cls.__module__ in _FACTORY_MODULES
 
 
 # The class that a factory makes takes the module of the code that makes it.

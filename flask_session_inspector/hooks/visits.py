@@ -38,8 +38,6 @@ class Visit(Frame):
 
     is_visit = True
 
-    __slots__ = ("host", "outer", "request", "responded")
-
     def __init__(self, host: Frame, context: AppContext) -> None:
         super().__init__(context, host.recording)
         self.host = host
@@ -59,9 +57,6 @@ class Visit(Frame):
     def is_over(self) -> bool:
         """Whether it has ended, or the context that it was in."""
         return not (self.parents and self.host.parents)
-
-    def _collected(self, reference: object) -> None:
-        """Leave it to the host, which ends its visits."""
 
 
 _current: ContextVar[Visit | None] = ContextVar("flask_session_inspector.visit")
@@ -89,7 +84,9 @@ def seen_from_here(host: Frame) -> Frame:
 
 def begin(host: Frame, incoming: Request, scope: Scope | None) -> None:
     """Take note that a request begins in a context that was there."""
-    for earlier in list(host.visits):
+    # How they come and go takes every signal of Flask's to follow.
+    host.recording.listen_to_all()
+    for earlier in host.visits:
         if earlier.request is not None and earlier.request() is None:
             end(earlier)
     context = host.context()
@@ -99,7 +96,7 @@ def begin(host: Frame, incoming: Request, scope: Scope | None) -> None:
     visit.request = weakref.ref(incoming)
     visit.scope = scope
     visit.owns = True
-    host.visits.append(visit)
+    host.visits += (visit,)
     if scope is not None:
         scope.reused_context = True
         scope.frames.add(visit)
@@ -110,7 +107,7 @@ def end(visit: Visit) -> None:
     if _current.get(None) is visit:
         _current.set(visit.outer)
     if visit in visit.host.visits:
-        visit.host.visits.remove(visit)
+        visit.host.visits = tuple(v for v in visit.host.visits if v is not visit)
         if isinstance(visit.scope, Scope) and visit.scope.streamed:
             visit.host.streams = True
         visit.close()
@@ -118,7 +115,7 @@ def end(visit: Visit) -> None:
 
 def end_all(host: Frame) -> None:
     """Take note that the context itself is popped."""
-    for visit in list(host.visits):
+    for visit in host.visits:
         end(visit)
 
 
@@ -145,4 +142,4 @@ def _go_on(visit: Visit, incoming: Request) -> None:
         visit.request = weakref.ref(incoming)
         visit.responded = True
         visit.go_on(scope)
-        visit.host.visits.append(visit)
+        visit.host.visits += (visit,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import types
 import typing as t
 import weakref
 from threading import get_ident
@@ -64,6 +65,27 @@ def name_of_other(ident: int) -> str:
     if ident != threading.get_ident():
         return thread
     return f"another {'greenlet' if _task() is None else 'task'} of {thread}"
+
+
+def frame_of_other(
+    runner: object, ident: int, inside: types.CodeType
+) -> types.FrameType | None:
+    """Return the frame that called a function which runs elsewhere at this moment.
+
+    :param runner: What :func:`runner` says there.
+    :param ident: The number of the thread.
+    :param inside: The code of the function.
+    :return: Where it is now, if that is not inside of the function any more.
+    """
+    frame: types.FrameType | None = getattr(runner, "gr_frame", None)
+    if ident != threading.get_ident():
+        frame = sys._current_frames().get(ident) or frame
+    innermost = frame
+    while frame is not None:
+        if frame.f_code is inside:
+            return frame.f_back
+        frame = frame.f_back
+    return innermost
 
 
 def _task() -> t.Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import types
 import typing as t
 from operator import length_hint
 from time import perf_counter
@@ -20,6 +21,8 @@ if t.TYPE_CHECKING:
     from ..recording import Recording
     from ..records import Finding
     from ..registries import KnownRegistry
+
+_NOTHING: t.Mapping[t.Any, t.Any] = types.MappingProxyType({})
 
 # One fault can leave the same clue again and again.
 MOST_CLUES = 50
@@ -62,48 +65,30 @@ class Scope:
     :ivar findings: What the rules made of it at its end.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_in_context",
-        "_indices",
-        "app_name",
-        "checkouts",
-        "clues",
-        "continued",
-        "dropped",
-        "endpoint",
-        "environ",
-        "error",
-        "findings",
-        "frames",
-        "handed_over",
-        "id",
-        "kind",
-        "limit",
-        "method",
-        "nested",
-        "path",
-        "pid",
-        "query",
-        "raised",
-        "recording",
-        "reported",
-        "reused_context",
-        "secrets",
-        "sessions",
-        "started",
-        "started_at",
-        "statement_overflow",
-        "statements",
-        "status",
-        "still_held",
-        "stopped",
-        "streamed",
-        "streaming",
-        "thread",
-        "told",
-        "transactions",
-    )
+    _in_context: dict[int, dict[int, RawSession]] | None = None
+    clues: list[Clue] | None = None
+    continued: set[int] | None = None
+    dropped = False
+    endpoint: str | None = None
+    environ: dict[str, t.Any] | None = None
+    error: str | None = None
+    findings: tuple[Finding, ...] = ()
+    handed_over = False
+    method: str | None = None
+    nested: set[int] | None = None
+    path: str | None = None
+    query = b""
+    raised: str | None = None
+    reported: t.AbstractSet[tuple[str, int | None, str]] = frozenset()
+    reused_context = False
+    secrets: tuple[str | None, ...] = ()
+    statement_overflow = 0
+    status: int | None = None
+    still_held: t.Mapping[int, tuple[KnownRegistry, object]] = _NOTHING
+    stopped: float | None = None
+    streamed = False
+    streaming = False
+    told = False
 
     def __init__(
         self,
@@ -121,38 +106,14 @@ class Scope:
         self.thread = threading.current_thread().name
         self.started_at = time()
         self.started = perf_counter()
-        self.stopped: float | None = None
-        self.method: str | None = None
-        self.path: str | None = None
-        self.query: bytes = b""
-        self.secrets: tuple[str | None, ...] = ()
-        self.endpoint: str | None = None
-        self.status: int | None = None
-        self.error: str | None = None
-        self.environ: dict[str, t.Any] | None = None
         self.frames: set[object] = set()
         # One step of it cannot be divided between threads, and what is left of it
         # can be asked for.
         self._indices = iter(range(1, sys.maxsize))
-        self.reused_context = False
-        self.streamed = False
-        self.streaming = False
         self.sessions: dict[int, RawSession] = {}
-        self._in_context: dict[int, dict[int, RawSession]] = {}
         self.transactions: list[RawTransaction] = []
         self.statements: list[RawStatement] = []
         self.checkouts: list[RawCheckout] = []
-        self.statement_overflow = 0
-        self.dropped = False
-        self.handed_over = False
-        self.told = False
-        self.raised: str | None = None
-        self.still_held: dict[int, tuple[KnownRegistry, object]] = {}
-        self.nested: set[int] | None = None
-        self.continued: set[int] | None = None
-        self.clues: list[Clue] | None = None
-        self.findings: tuple[Finding, ...] = ()
-        self.reported: set[tuple[str, int | None, str]] = set()
 
     @property
     def closed(self) -> bool:
@@ -177,7 +138,7 @@ class Scope:
         A command can push contexts for ever; of those without a session, nothing
         is kept.
         """
-        if self.nested and index not in self._in_context:
+        if self.nested and not self.sessions_in(index):
             self.nested.discard(index)
 
     def nest(self, index: int) -> None:
@@ -194,7 +155,9 @@ class Scope:
 
     def sessions_in(self, index: int) -> list[RawSession]:
         """Return the sessions that were seen in an app context."""
-        return list(self._in_context.get(index, {}).values())
+        if index == 0:
+            return [used for used in list(self.sessions.values()) if used.context == 0]
+        return list((self._in_context or {}).get(index, {}).values())
 
     def add_session(self, used: RawSession) -> None:
         """Keep a session while there is room."""
@@ -203,15 +166,24 @@ class Scope:
             self.dropped = True
             return
         self.sessions[serial] = used
-        self._in_context.setdefault(used.context, {})[serial] = used
+        if used.context:
+            self._sessions_of(used.context)[serial] = used
 
     def move_session(self, used: RawSession, index: int) -> None:
         """Take note that a session is of another app context."""
         serial = used.facts.serial
         if used.context != index and serial in self.sessions:
-            self._in_context.get(used.context, {}).pop(serial, None)
-            self._in_context.setdefault(index, {})[serial] = used
+            if used.context:
+                self._sessions_of(used.context).pop(serial, None)
+            if index:
+                self._sessions_of(index)[serial] = used
         used.context = index
+
+    def _sessions_of(self, index: int) -> dict[int, RawSession]:
+        # A command may push any number of app contexts, each with one session.
+        if self._in_context is None:
+            self._in_context = {}
+        return self._in_context.setdefault(index, {})
 
     def _is_full_for(self, serial: int | None) -> bool:
         full = len(self.sessions) >= self.limit
@@ -248,6 +220,12 @@ class Scope:
             self.dropped = True
         else:
             kept.append(transaction)
+
+    def wrote_with(self, serial: int) -> bool:
+        """Say whether it wrote anything with a session, also inside of a SAVEPOINT."""
+        return any(
+            each.writes for each in self.transactions if each.serial == serial
+        )
 
     def add_checkout(self, checkout: RawCheckout) -> None:
         """Keep a checkout while there is room."""

@@ -24,12 +24,13 @@ MOST_LEFT_BEHIND = 50
 Inherited = tuple["weakref.ref[t.Any]", "Earlier"]
 
 _NOTHING: t.Mapping[int, Inherited] = types.MappingProxyType({})
+NO_STATES: t.Mapping[t.Any, object] = types.MappingProxyType({})
+_NOBODY: t.Mapping[str, int] = types.MappingProxyType({})
 
 
 # Who is inside of a statement: the greenlet (or the thread where there are none), the
-# number of the thread, and what it executes. A plain tuple, since each statement
-# makes one.
-Busy = tuple[object, int, types.FrameType]
+# number of the thread. A plain tuple, since each statement makes one.
+Busy = tuple[object, int]
 
 
 class SessionFacts:
@@ -49,32 +50,25 @@ class SessionFacts:
     :ivar failure: The failed flush that nobody rolled back.
     :ivar to_delete: Those that are marked as deleted, as the session keeps them.
     :ivar kept_as: The name under which Flask-SQLAlchemy-Lite keeps it.
+    :ivar joined: The connections that it uses, as the hooks know them.
+    :ivar key: The key under which its registry has it, a number or a text.
     :ivar unknown_registry: A ``scoped_session`` made it that nobody named.
     """
 
-    __slots__ = (
-        "began_outside",
-        "busy",
-        "class_name",
-        "closings",
-        "failure",
-        "first",
-        "identity_map",
-        "kept_as",
-        "last",
-        "left_behind",
-        "open",
-        "origin",
-        "pid",
-        "proxy_id",
-        "python_id",
-        "reference",
-        "registry",
-        "scope_key",
-        "serial",
-        "to_delete",
-        "unknown_registry",
-    )
+    began_outside = False
+    busy: Busy | None = None
+    closings: list[bool] | None = None
+    failure: FirstFailure | None = None
+    first: Scope | None = None
+    joined: tuple[t.Any, ...] = ()
+    kept_as: str | None = None
+    last: Scope | None = None
+    left_behind: list[RawTransaction] | None = None
+    proxy_id: int | None = None
+    registry: str | None = None
+    key: object = None
+    to_delete: t.Mapping[t.Any, object] = NO_STATES
+    unknown_registry = False
 
     def __init__(self, session: Session, class_name: str, origin: str) -> None:
         self.serial: int = session.hash_key
@@ -82,22 +76,14 @@ class SessionFacts:
         self.reference = weakref.ref(session)
         self.class_name = class_name
         self.origin = origin
-        self.registry: str | None = None
-        self.proxy_id: int | None = None
-        self.scope_key: str | None = None
-        self.first: Scope | None = None
-        self.last: Scope | None = None
-        self.began_outside = False
         self.pid = process.pid
         self.identity_map = weakref.ref(session.identity_map)
-        self.busy: Busy | None = None
-        self.failure: FirstFailure | None = None
-        self.closings: list[bool] | None = None
-        self.to_delete: t.Mapping[t.Any, object] = {}
-        self.kept_as: str | None = None
-        self.unknown_registry = False
         self.open: list[RawTransaction] = []
-        self.left_behind: list[RawTransaction] | None = None
+
+    @property
+    def scope_key(self) -> str | None:
+        """The key under which the registry has it, as text."""
+        return hex(self.key) if type(self.key) is int else t.cast("str | None", self.key)
 
     def watch_closing(self, session: Session) -> None:
         """Learn when it is closed, though nothing is sent for that.
@@ -114,6 +100,12 @@ class SessionFacts:
         self.closings = closings
         self.identity_map = weakref.ref(session.identity_map, note)
 
+    def when_gone(
+        self, session: Session, forget: t.Callable[[SessionFacts], object]
+    ) -> None:
+        """Call a function with this when the session is collected."""
+        self.reference = weakref.ref(session, lambda _: forget(self))
+
     def was_closed(self, session: Session | None) -> bool:
         """Say whether it was closed since it was watched.
 
@@ -129,7 +121,11 @@ class SessionFacts:
         if self.left_behind is None:
             self.left_behind = []
         # One that nobody ever ends can be left behind by any number of records.
-        if begun.wrote and len(self.left_behind) < MOST_LEFT_BEHIND:
+        if (
+            begun.scope is not None
+            and begun.scope.wrote_with(self.serial)
+            and len(self.left_behind) < MOST_LEFT_BEHIND
+        ):
             self.left_behind.append(begun)
 
     def unsettled(self, key: int) -> list[RawTransaction]:
@@ -193,34 +189,28 @@ class RawSession:
     :ivar looked_at: When it was looked at for the last time before its removal.
     """
 
-    __slots__ = (
-        "app_context",
-        "carried_over",
-        "closed_by_host",
-        "collected",
-        "context",
-        "earlier",
-        "ended",
-        "facts",
-        "first_use",
-        "held",
-        "identity_map_size",
-        "inherited",
-        "left_in_transaction",
-        "left_objects",
-        "looked_at",
-        "made_at_teardown",
-        "of_outer_context",
-        "pending",
-        "reached",
-        "task",
-        "thread",
-        "thrown_changed",
-        "thrown_deleted",
-        "thrown_new",
-        "used",
-        "worker",
-    )
+    carried_over = 0
+    closed_by_host = False
+    collected = False
+    earlier: Earlier | None = None
+    ended = "open"
+    first_use: RawLocation | None = None
+    held = False
+    identity_map_size = 0
+    inherited: t.Mapping[int, Inherited] = _NOTHING
+    left_in_transaction = False
+    left_objects = 0
+    looked_at: float | None = None
+    made_at_teardown = False
+    of_outer_context = False
+    pending = (0, 0, 0)
+    reached: t.Literal["", "recycled", "coarse", "lent"] = ""
+    task: object = None
+    thread = ""
+    thrown_changed: t.Mapping[str, int] = _NOBODY
+    thrown_deleted: t.Mapping[str, int] = _NOBODY
+    thrown_new: t.Mapping[str, int] = _NOBODY
+    used = False
 
     def __init__(
         self,
@@ -233,25 +223,3 @@ class RawSession:
         self.context = context
         self.app_context = app_context
         self.worker = worker
-        self.first_use: RawLocation | None = None
-        self.task: object = None
-        self.used = False
-        self.thread = ""
-        self.earlier: Earlier | None = None
-        self.reached: t.Literal["", "recycled", "coarse", "lent"] = ""
-        self.inherited: t.Mapping[int, Inherited] = _NOTHING
-        self.carried_over = 0
-        self.identity_map_size = 0
-        self.pending = (0, 0, 0)
-        self.ended = "open"
-        self.held = False
-        self.closed_by_host = False
-        self.collected = False
-        self.made_at_teardown = False
-        self.left_in_transaction = False
-        self.left_objects = 0
-        self.of_outer_context = False
-        self.thrown_new: dict[str, int] = {}
-        self.thrown_changed: dict[str, int] = {}
-        self.thrown_deleted: dict[str, int] = {}
-        self.looked_at: float | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 import typing as t
 import weakref
 
@@ -21,6 +22,8 @@ class Bind(t.NamedTuple):
 
 
 NO_BIND = Bind("", False)
+
+_NONE: t.Mapping[str, int] = types.MappingProxyType({})
 
 
 class RawStatement(t.NamedTuple):
@@ -47,37 +50,33 @@ class RawStatement(t.NamedTuple):
 class RawTransaction:
     """A database transaction of one session on one bind.
 
+    :ivar scope: Of the record that it is in; ``None`` once it has ended, or the two
+        would keep each other.
     :ivar key: ``id()`` of SQLAlchemy's ``SessionTransaction``, which lives at
         least as long as this is open. The object itself would keep its session
         alive.
     :ivar afterwards: What became of it when its record had ended before it.
     :ivar asked: When the commit was asked for that ended it.
     :ivar in_exception: It was closed while an exception was being handled.
+    :ivar loan: Of the connection that it runs on, as the hooks know it.
     :ivar keeps_writes: Closing it discards nothing: the session was given a
         connection with a transaction of its own, or each statement commits.
     """
 
-    __slots__ = (
-        "afterwards",
-        "asked",
-        "began",
-        "bind",
-        "connection_key",
-        "ended",
-        "in_exception",
-        "keeps_writes",
-        "key",
-        "nested",
-        "outcome",
-        "scope",
-        "serial",
-        "unsettled",
-        "writes",
-    )
+    afterwards: str | None = None
+    asked: float | None = None
+    ended: float | None = None
+    in_exception = False
+    keeps_writes = False
+    loan: t.Any = None
+    outcome: str | None = None
+    # Made when they are needed: most transactions only read.
+    writes: t.Mapping[str, int] = _NONE
+    unsettled: t.Sequence[tuple[t.Any, str, int | None]] = ()
 
     def __init__(
         self,
-        scope: Scope,
+        scope: Scope | None,
         serial: int,
         key: int,
         connection_key: int,
@@ -90,21 +89,21 @@ class RawTransaction:
         self.key = key
         self.connection_key = connection_key
         self.began = began
-        self.ended: float | None = None
-        self.afterwards: str | None = None
-        self.asked: float | None = None
-        self.in_exception = False
-        self.keeps_writes = False
         self.nested = nested
-        self.outcome: str | None = None
         self.bind = bind
-        self.writes: dict[str, int] = {}
-        self.unsettled: list[tuple[t.Any, str, int | None]] = []
 
     def add_writes(self, table: str, rows: int) -> None:
         """Count rows written to a table."""
         if rows > 0:
-            self.writes[table] = self.writes.get(table, 0) + rows
+            self.writes = {**self.writes, table: self.writes.get(table, 0) + rows}
+
+    def expect_writes(self, to_come: t.Any, table: str, index: int | None) -> None:
+        """Take note that the number of rows can only be told later.
+
+        :param to_come: Tells it then.
+        :param index: Of the statement in the record, if it was kept.
+        """
+        self.unsettled = (*self.unsettled, (to_come, table, index))
 
     def settle(self) -> None:
         """Count the rows that the driver could tell only after a fetch.
@@ -116,10 +115,10 @@ class RawTransaction:
             rows = cursor.rowcount
             self.add_writes(table, rows)
             cursor.forget()
-            if index is not None and rows >= 0:
+            if self.scope is not None and index is not None and rows >= 0:
                 statements = self.scope.statements
                 statements[index] = statements[index]._replace(rows=rows)
-        self.unsettled.clear()
+        self.unsettled = ()
 
     @property
     def discarded(self) -> bool:
@@ -127,26 +126,18 @@ class RawTransaction:
         closed = "close" in (self.outcome, self.afterwards)
         return closed and not (self.nested or self.in_exception or self.keeps_writes)
 
-    @property
-    def wrote(self) -> bool:
-        """Whether its record wrote anything in it, also inside of a SAVEPOINT."""
-        return any(
-            each.writes
-            for each in self.scope.transactions
-            if each.serial == self.serial
-        )
-
     def decide(self, outcome: str) -> None:
         """Take note of a commit or rollback."""
-        if self.scope.closed:
+        if self.scope is not None and self.scope.closed:
             self.afterwards = outcome
         else:
             self.outcome = outcome
 
     def end(self, now: float) -> None:
         """Take note of the end; without an outcome it was just closed."""
-        self.settle()
-        if self.scope.closed:
+        if self.unsettled:
+            self.settle()
+        if self.scope is not None and self.scope.closed:
             self.afterwards = self.afterwards or "close"
         else:
             self.ended = now
@@ -161,19 +152,12 @@ class RawCheckout:
     :ivar detached: It was taken out of the pool for good.
     """
 
-    __slots__ = (
-        "bind",
-        "connection_id",
-        "detached",
-        "location",
-        "pool",
-        "returned",
-        "scope",
-        "serial",
-        "taken",
-        "taken_over",
-        "worker",
-    )
+    bind = NO_BIND
+    detached = False
+    location: RawLocation | None = None
+    returned: float | None = None
+    serial: int | None = None
+    taken_over = False
 
     def __init__(
         self,
@@ -188,9 +172,3 @@ class RawCheckout:
         self.taken = taken
         self.worker = worker
         self.pool = pool
-        self.location: RawLocation | None = None
-        self.returned: float | None = None
-        self.detached = False
-        self.taken_over = False
-        self.bind = NO_BIND
-        self.serial: int | None = None
