@@ -176,12 +176,12 @@ class Recording:
             if command is not None:
                 scope.kind = "cli"
                 scope.path = command.command_path
-        self.live[scope.id.number] = scope
+        self.live[scope.number] = scope
         return scope
 
     def discard(self, scope: Scope) -> None:
         """Forget a record as if it had never begun."""
-        self.live.pop(scope.id.number, None)
+        self.live.pop(scope.number, None)
 
     def hand_over(self, scope: Scope) -> None:
         """Give an ended record to the store: the only way there.
@@ -201,7 +201,11 @@ class Recording:
             self.lost += not scope.handed_over
             raise
         finally:
-            self.live.pop(scope.id.number, None)
+            self.live.pop(scope.number, None)
+
+    def go_on(self, scope: Scope) -> None:
+        """Take note that a record goes on after its end."""
+        self._store.go_on(scope)
 
     def reexamine(self, scope: Scope) -> None:
         """Ask the rules again: a clue came after the end of a record.

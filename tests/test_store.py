@@ -206,6 +206,7 @@ class TestMemoryStore(StoreContract):
         (scope,) = self.put(store, "/")
         frame = object()
         scope.frames.add(frame)
+        store.go_on(scope)
         before = store.get(str(scope.id))
         scope.status = 200
         during = store.get(str(scope.id))

@@ -106,6 +106,8 @@ class Frame:
 
     def join(self, scope: Scope) -> None:
         """Become one more context of a scope."""
+        if scope.handed_over:
+            self.recording.go_on(scope)
         self.index = scope.join()
         scope.frames.add(self)
         self.scope = scope

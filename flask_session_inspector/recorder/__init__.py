@@ -8,6 +8,10 @@ looks.
 
 from __future__ import annotations
 
+from .packing import Packed
+from .packing import pack
+from .packing import place_of
+from .packing import unpack
 from .scope import RecordId
 from .scope import Scope
 from .sessions import Busy
@@ -23,6 +27,7 @@ __all__ = [
     "NO_BIND",
     "Bind",
     "Busy",
+    "Packed",
     "RawCheckout",
     "RawSession",
     "RawStatement",
@@ -30,4 +35,7 @@ __all__ = [
     "RecordId",
     "Scope",
     "SessionFacts",
+    "pack",
+    "place_of",
+    "unpack",
 ]

@@ -41,6 +41,8 @@ class RecordId(t.NamedTuple):
 class Scope:
     """What one request, or one other app context, has done so far.
 
+    :ivar token: Of the process that it began in; with its ``number`` there it is told
+        from all others.
     :ivar environ: The WSGI environment of its request, until it is closed.
     :ivar frames: The pushed app contexts that belong to it and are not popped.
     :ivar streaming: Whether its response is streamed and not closed yet: what the
@@ -97,7 +99,8 @@ class Scope:
         limit: int,
         recording: t.Callable[[], Recording | None] = lambda: None,
     ) -> None:
-        self.id = RecordId(process.token, next(process.record_numbers))
+        self.token = process.token
+        self.number = next(process.record_numbers)
         self.app_name = app_name
         self.recording = recording
         self.kind = kind
@@ -116,6 +119,11 @@ class Scope:
         self.checkouts: list[RawCheckout] = []
 
     @property
+    def id(self) -> RecordId:
+        """What the id of its record says."""
+        return RecordId(self.token, self.number)
+
+    @property
     def closed(self) -> bool:
         """Whether it has ended; what happens later is not its own."""
         return self.stopped is not None and not self.frames
@@ -124,6 +132,10 @@ class Scope:
     def contexts(self) -> int:
         """How many app contexts belong to it."""
         return sys.maxsize - length_hint(self._indices)
+
+    def has_contexts(self, number: int) -> None:
+        """Say how many it had, of one that is made of a record."""
+        self._indices = iter(range(number, sys.maxsize))
 
     def join(self) -> int:
         """Count one more app context, maybe in another thread.

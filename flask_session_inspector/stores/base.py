@@ -42,6 +42,9 @@ class Store(t.Protocol):
             retain it after all.
         """
 
+    def go_on(self, scope: Scope) -> None:
+        """Take note that a record that was put goes on, and will be put again."""
+
     def latest(self) -> int:
         """Return the newest place; it also grows when records are cleared."""
 

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import itertools
 import threading
+import typing as t
 
 from ..builder import RecordBuilder
 from ..process import process
+from ..recorder import Packed
 from ..recorder import Scope
+from ..recorder import pack
+from ..recorder import place_of
+from ..recorder import unpack
 from ..records import RequestRecord
 from .base import StoreCounters
+from .ring import Ring
 
 
 class _Entry:
-    """A retained scope, its place, and its record once somebody has looked."""
+    """A record that is not, or need not be, packed any more.
+
+    :ivar scope: While it goes on: as a streamed response does, after the view.
+    :ivar record: Once somebody has looked.
+    """
 
     __slots__ = ("place", "record", "scope")
 
-    def __init__(self, place: int, scope: Scope) -> None:
+    def __init__(
+        self, place: int, scope: Scope | None, record: RequestRecord | None = None
+    ) -> None:
         self.place = place
         self.scope = scope
-        self.record: RequestRecord | None = None
+        self.record = record
 
 
 class MemoryStore:
@@ -43,7 +56,9 @@ class MemoryStore:
         # Reentrant: a signal handler, or the finalizer of an object that is freed
         # here, may end an app context of its own.
         self._lock = threading.RLock()
-        self._entries: dict[str, _Entry] = {}
+        # By the number of the record; where another process began it, by its whole id.
+        self._entries: dict[int | str, Packed | _Entry] = {}
+        self._order: Ring[int | str] = Ring()
         self._latest = 0
         self._stored = 0
         self._evicted = 0
@@ -53,7 +68,8 @@ class MemoryStore:
         self._begin()
 
     def put(self, scope: Scope, *, keep: bool = True, revive: bool = False) -> None:
-        record_id = str(scope.id)
+        key = scope.number if scope.token == self.epoch else str(scope.id)
+        entries = self._entries
         # What leaves the ring is freed after the lock: that can run host code.
         replaced = evicted = None
         with self._lock:
@@ -61,51 +77,76 @@ class MemoryStore:
             scope.handed_over = True
             if not again:
                 self._stored += 1
-            absent = record_id not in self._entries
+            absent = key not in entries
             if not keep or (again and absent and not revive):
                 # Not wanted, or evicted before it went on.
                 self._evicted += not again
                 return
             self._evicted -= again and absent
-            self._latest += 1
-            replaced = self._entries.pop(record_id, None)
-            self._entries[record_id] = _Entry(self._latest, scope)
-            if len(self._entries) > self._capacity:
-                evicted = self._entries.pop(next(iter(self._entries)), None)
-                self._evicted += evicted is not None
+            self._latest = place = self._latest + 1
+            if absent:
+                self._order.add(key)
+            else:
+                self._order.move_to_end(key)
+                replaced = entries[key]
+            entries[key] = pack(scope, place) if scope.closed else _Entry(place, scope)
+            if len(entries) > self._capacity:
+                oldest = self._order.drop_oldest()
+                if oldest is not None:
+                    evicted = entries.pop(oldest)
+                    self._evicted += 1
         del replaced, evicted
+
+    def go_on(self, scope: Scope) -> None:
+        key = self._key(str(scope.id))
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None:
+                self._entries[key] = _Entry(_place(entry), scope)
 
     def latest(self) -> int:
         return self._latest
 
     def oldest(self) -> int:
         with self._lock:
-            first = next(iter(self._entries.values()), None)
-            return self._latest + 1 if first is None else first.place
+            oldest = self._order.oldest()
+            return (
+                self._latest + 1 if oldest is None else _place(self._entries[oldest])
+            )
 
     def place(self, record_id: str) -> int | None:
-        entry = self._entries.get(record_id)
-        return None if entry is None else entry.place
+        entry = self._entries.get(self._key(record_id))
+        return None if entry is None else _place(entry)
 
     def get(self, record_id: str) -> RequestRecord | None:
-        entry = self._entries.get(record_id)
-        return None if entry is None else self._record(entry)
+        key = self._key(record_id)
+        entry = self._entries.get(key)
+        return None if entry is None else self._record(key, entry)
 
     def scan(self, after: int, before: int | None) -> cabc.Iterator[RequestRecord]:
         # Taken at once, so that records can be built without holding the lock.
-        entries = []
+        found = []
         with self._lock:
-            for entry in reversed(self._entries.values()):
-                if entry.place <= after:
+            for key in self._order:
+                entry = self._entries[key]
+                place = _place(entry)
+                if place <= after:
                     break
-                if before is None or entry.place < before:
-                    entries.append(entry)
-        return map(self._record, entries)
+                if before is None or place < before:
+                    found.append((key, entry))
+        return itertools.starmap(self._record, found)
+
+    def _key(self, record_id: str) -> int | str:
+        token, _, number = record_id.partition("-")
+        if token == self.epoch and number.isdecimal():
+            return int(number)
+        return record_id
 
     def clear(self) -> None:
         with self._lock:
             self._latest += 1
             cleared, self._entries = self._entries, {}
+            self._order.clear()
             self._evicted += len(cleared)
 
     def counters(self) -> StoreCounters:
@@ -118,11 +159,23 @@ class MemoryStore:
                 retained=len(self._entries),
             )
 
-    def _record(self, entry: _Entry) -> RequestRecord:
-        record = entry.record
-        if record is None:
-            record = self._builder.build(entry.scope)
-            # While a stream or a copied context goes on, it may still grow.
-            if entry.scope.closed:
-                entry.record = record
+    def _record(self, key: int | str, entry: Packed | _Entry) -> RequestRecord:
+        if not isinstance(entry, _Entry):
+            record = self._builder.build(unpack(entry))
+        elif entry.record is not None:
+            return entry.record
+        else:
+            scope = t.cast(Scope, entry.scope)
+            record = self._builder.build(scope)
+            if not scope.closed:
+                return record  # It may still grow.
+        looked_at = _Entry(_place(entry), None, record)
+        with self._lock:
+            # It may have been replaced meanwhile, or have gone.
+            if self._entries.get(key) is entry:
+                self._entries[key] = looked_at
         return record
+
+
+def _place(entry: Packed | _Entry) -> int:
+    return entry.place if isinstance(entry, _Entry) else place_of(entry)
