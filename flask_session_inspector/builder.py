@@ -54,8 +54,8 @@ class RecordBuilder:
         return records.RequestRecord(
             id=str(scope.id),
             kind=t.cast(records.Kind, scope.kind),
-            app=storable(scope.app_name),
-            pid=scope.pid,
+            app=storable(scope.origin.app_name),
+            pid=scope.origin.pid,
             thread=storable(scope.thread),
             started_at=scope.started_at,
             duration_ms=_milliseconds(stopped, origin),

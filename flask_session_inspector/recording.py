@@ -22,6 +22,7 @@ from .locations import LocationFinder
 from .locations import RawLocation
 from .masking import Masker
 from .process import process
+from .recorder import Origin
 from .recorder import Scope
 from .recorder import SessionFacts
 from .registries import KnownRegistry
@@ -29,13 +30,18 @@ from .registries import admin_views
 from .registries import is_proxy
 from .registries import proxy_of_extension
 from .reporting import Reporter
+from .rules.signs import PINNED
+from .rules.signs import signs_of
+from .signals import request_recorded
 from .stores import Store
-from .suspects import PINNED
+from .suspects import OF_SUSPECTS
+from .suspects import PINNED as SESSION_PINNED
 from .suspects import Suspects
 
 if t.TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+_NOTHING: t.Mapping[str, t.Any] = {}
 _PLAIN = (str, int, float, uuid.UUID)
 
 # Joins, or leaves, a part of the application.
@@ -93,11 +99,15 @@ class Recording:
             self.watched,
             lambda: self.live.values(),
             lambda found: self.reporter.tell_of_finding(self._app(), found, None),
-            ignored=PINNED in config.ignore_findings,
+            ignored=SESSION_PINNED in config.ignore_findings,
         )
+        self._selects = bool(config.exclude) or config.sample_rate < 1
+        self._keeps_all = config.keep == "all"
+        self._ignored = frozenset(config.ignore_findings)
         self.renders_parameters = config.capture_parameters
         self._locations = LocationFinder(app.root_path)
-        self._proxy: object = None
+        self._extensions = app.extensions
+        self._found: object = None
         self._registries: tuple[KnownRegistry, ...] = ()
         self._remove_hooks: Wiring | None = None
         self.is_looking_around = True
@@ -110,6 +120,9 @@ class Recording:
     def after_fork(self) -> None:
         """Leave to the parent process what it has begun, and its lock."""
         self._wiring_lock = threading.RLock()
+        self._origin = Origin(
+            self._app_name, self.config.max_statements, self._reference
+        )
         self.live: dict[int, Scope] = {}
         self.lost = 0
         self.abandoned.clear()
@@ -117,8 +130,7 @@ class Recording:
     @property
     def sqlalchemy_extension(self) -> object:
         """The application's SQLAlchemy extension, ``None`` without one."""
-        app = self._app()
-        return None if app is None else app.extensions.get("sqlalchemy")
+        return self._extensions.get("sqlalchemy")
 
     @property
     def attached(self) -> bool:
@@ -170,7 +182,7 @@ class Recording:
         """
         if self.paused or not self.attached:
             return None
-        scope = Scope(self._app_name, kind, self.config.max_statements, self._reference)
+        scope = Scope(self._origin, kind)
         if kind == "context":
             command = click.get_current_context(silent=True)
             if command is not None:
@@ -216,48 +228,63 @@ class Recording:
         self._put(scope)
 
     def _put(self, scope: Scope) -> None:
-        first = scope.closed and not scope.told
-        news = [
+        findings = scope.findings
+        news = findings and [
             finding
-            for finding in scope.findings
+            for finding in findings
             if (finding.code, finding.session, finding.message) not in scope.reported
         ]
         self._store.put(
             scope,
-            keep=self.config.keep == "all" or bool(scope.findings),
+            keep=self._keeps_all or bool(findings),
             revive=bool(news),
         )
-        app = self._app()
-        if app is not None and first:
+        if not scope.told and scope.closed:
             scope.told = True
-            self.reporter.tell_of_record(app, lambda: self._builder.build(scope))
+            if request_recorded.receivers:
+                self._tell_of_record(scope)
         for finding in news:
             told = (finding.code, finding.session, finding.message)
             scope.reported = {*scope.reported, told}
-            self.reporter.tell_of_finding(app, finding, scope.endpoint)
+            self.reporter.tell_of_finding(self._app(), finding, scope.endpoint)
+
+    def _tell_of_record(self, scope: Scope) -> None:
+        app = self._app()
+        if app is not None:
+            self.reporter.tell_of_record(app, lambda: self._builder.build(scope))
 
     def _examine(self, scope: Scope) -> None:
+        if not (scope.sessions or scope.checkouts or scope.statements or scope.clues):
+            return
         try:
-            pinned = self.suspects.pinned_among(scope)
-            case = rules.Case(
-                scope,
-                self._builder,
-                idle_ms=self.config.idle_transaction_ms,
-                pinned=pinned,
-            )
-            scope.findings = rules.examine(case, self.config.ignore_findings)
+            suspects, idle_ms = self.suspects, self.config.idle_transaction_ms
+            seen = signs_of(scope, idle_ms, suspects.pinned)
+            if not seen:
+                return
+            if seen & OF_SUSPECTS or not suspects.has_audited:
+                pinned = suspects.pinned_among(scope)
+                if any(serial in pinned for serial in scope.sessions):
+                    seen |= PINNED
+            asked = rules.asked_for(seen, self._ignored)
+            if asked or scope.findings:
+                case = rules.Case(
+                    scope, self._builder, idle_ms=idle_ms, pinned=suspects.pinned
+                )
+                scope.findings = rules.examine(case, asked)
         except Exception:
             guard.report("the rules")
 
-    def is_recorded(self, incoming: flask.Request) -> bool:
+    def is_recorded(self, incoming: flask.Request, endpoint: str | None) -> bool:
         """Say whether a request is to be recorded."""
         if self.paused:
             return False
-        endpoint = incoming.endpoint
         if endpoint is not None:
             blueprint, _, name = endpoint.rpartition(".")
             if name == "static" or blueprint in self.own_blueprints:
                 return False
+        return not self._selects or self._is_selected(incoming)
+
+    def _is_selected(self, incoming: flask.Request) -> bool:
         config = self.config
         if config.exclude and incoming.path.startswith(config.exclude):
             return False
@@ -283,8 +310,12 @@ class Recording:
     def registries(self) -> tuple[KnownRegistry, ...]:
         """Return the proxies that the application is known to use."""
         # Test suites replace db.session while the application runs.
-        if proxy_of_extension(self.sqlalchemy_extension) is not self._proxy:
-            self._find_registries()
+        extension = self._extensions.get("sqlalchemy")
+        if extension is not None:
+            found = getattr(extension, "__dict__", _NOTHING).get("session")
+            if found is not self._found:
+                self._find_registries()
+                self._found = found
         return self._registries
 
     def registry_of(self, session: Session) -> tuple[KnownRegistry, object] | None:
@@ -319,10 +350,10 @@ class Recording:
         )
 
     def _find_registries(self) -> None:
-        self._proxy = proxy_of_extension(self.sqlalchemy_extension)
+        own = proxy_of_extension(self.sqlalchemy_extension)
         found: dict[int, KnownRegistry] = {}
-        if self._proxy is not None:
-            found[id(self._proxy)] = KnownRegistry("db.session", self._proxy)
+        if own is not None:
+            found[id(own)] = KnownRegistry("db.session", own)
         for name, proxy in self.watched.items():
             found.setdefault(id(proxy), KnownRegistry(name, proxy))
         app = self._app()

@@ -23,6 +23,7 @@ class KnownRegistry:
 
     :param name: What records call it, such as ``"db.session"``.
     :param proxy: The ``scoped_session`` or ``async_scoped_session``.
+    :ivar held: False in a condition if it certainly holds no session at all.
     :ivar by_context: Its key is the ``id()`` of the app context, as
         Flask-SQLAlchemy's is.
     :param found: It was found in a module, and nobody said that it is in use.
@@ -34,6 +35,7 @@ class KnownRegistry:
         "_thread_local",
         "by_context",
         "found",
+        "held",
         "name",
         "proxy",
     )
@@ -46,6 +48,8 @@ class KnownRegistry:
         # A scoped_session without a scopefunc keeps its sessions by thread.
         self._held = self._registry.registry
         self._thread_local = isinstance(self._held, threading.local)
+        # What a thread holds shows only when it is asked.
+        self.held: t.Any = True if self._thread_local else self._held
         scopefunc = getattr(self._registry, "scopefunc", None)
         self.by_context = (
             getattr(scopefunc, "__module__", None) == "flask_sqlalchemy.session"
@@ -76,9 +80,10 @@ class KnownRegistry:
             held = getattr(self._held, "value", None)
         else:
             held = self._held.get(key)
-        if held is None or held.__class__ is Session:
-            return t.cast("Session | None", held)
-        return t.cast(Session, synchronous(held))
+        if held is None:
+            return None
+        session: Session = synchronous(held)
+        return session
 
     def holds(self, session: Session) -> bool:
         """Say whether a session is held under any key, without asking for one."""
@@ -162,7 +167,7 @@ def sessions_kept_in(
 def _as_session(candidate: object) -> Session | None:
     kind = type(candidate)  # See is_proxy().
     if issubclass(kind, Session):
-        return t.cast(Session, candidate)
+        return candidate  # type: ignore[return-value] # it is one
     asyncio = sys.modules.get("sqlalchemy.ext.asyncio")
     if asyncio is not None and issubclass(kind, asyncio.AsyncSession):
         return t.cast(Session, t.cast(t.Any, candidate).sync_session)

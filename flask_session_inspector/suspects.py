@@ -26,6 +26,8 @@ from .guard import guard
 from .process import process
 from .records import Finding
 from .records import Holder
+from .rules.signs import CLUE
+from .rules.signs import UNREGISTERED
 from .signals import finding_reported
 
 if t.TYPE_CHECKING:
@@ -35,6 +37,8 @@ if t.TYPE_CHECKING:
     from .recorder import Scope
 
 PINNED = "FSI103"
+# The signs of a record by which a session of it may be held by something.
+OF_SUSPECTS = UNREGISTERED | CLUE
 _RUNNING = (
     "A request that is running uses it; if it is still held when that has ended, it is"
     " pinned."
@@ -57,6 +61,8 @@ class Suspects:
     :param tell: Is told each finding of the audit, once.
     :param ignored: They are not to be told.
     :param clock: Tells seconds that only grow.
+    :ivar pinned: Where sessions are held, by serial.
+    :ivar has_audited: Whether anybody has asked the audit yet.
     :ivar proxies: The proxies of the application's own modules, by name.
     """
 
@@ -81,10 +87,10 @@ class Suspects:
         self._proxies_met: set[int] = set()
         # The lines that were looked into, with the paths that held their sessions.
         self._places: dict[object, list[str]] = {}
-        self._pinned: dict[int, list[str]] = {}
+        self.pinned: dict[int, list[str]] = {}
         self._held: dict[int, list[str]] = {}
         self._first_seen: dict[tuple[str, int | None], float] = {}
-        self._audited = False
+        self.has_audited = False
         self._audited_for_request: float | None = None
         self.after_fork()
         process.begin_anew_after_fork(self)
@@ -100,7 +106,7 @@ class Suspects:
         in a registry that the application wrote itself: that is told as unknown.
         """
         holders = self._ask()
-        self._audited = True
+        self.has_audited = True
         self._tell_new(holders)
         return holders
 
@@ -135,7 +141,7 @@ class Suspects:
         for finding in self.findings(new):
             if self._ignored:
                 continue
-            if finding.session in self._pinned and finding.session not in owners:
+            if finding.session in self.pinned and finding.session not in owners:
                 self._signal(finding)
             else:
                 self._tell(finding)
@@ -180,14 +186,14 @@ class Suspects:
                 if self._is_suspect(used, scope)
             ]
             owners = self._owners_unseen(scope)
-            wanted = bool(suspects or owners) or not self._audited
+            wanted = bool(suspects or owners) or not self.has_audited
             # Another thread that audits now will tell its own record.
             if wanted and self._lock.acquire(blocking=False):
                 try:
                     self._look(scope, suspects, owners)
                 finally:
                     self._lock.release()
-        return self._pinned
+        return self.pinned
 
     def _look(self, scope: Scope, suspects: list[RawSession], owners: set[int]) -> None:
         """Look for the sessions of a record, no further than has to be."""
@@ -195,14 +201,14 @@ class Suspects:
         known = {path for used in suspects for path in self._paths(used, scope)}
         if known:
             self._find(sought, owners, self._ask(known))
-        missing = [x for x in suspects if x.facts.serial not in self._pinned]
+        missing = [x for x in suspects if x.facts.serial not in self.pinned]
         for used in missing:
             self._held.pop(used.facts.serial, None)
         unseen = any(_place(used, scope) not in self._places for used in missing)
-        if owners or unseen or not self._audited or (missing and self._is_due()):
+        if owners or unseen or not self.has_audited or (missing and self._is_due()):
             self._audited_for_request = self._clock()
             self._find(sought, owners, self._ask())
-            self._audited = True
+            self.has_audited = True
         for used in suspects:
             self._remember(used, scope)
 
@@ -210,8 +216,8 @@ class Suspects:
         # Not taken back later: what was pinned explains what was seen.
         for session, where in _pinned_in(holders):
             if session in sought:
-                _add_path(self._pinned, session, where)
-        _forget_the_gone(self._pinned, lambda session: session)
+                _add_path(self.pinned, session, where)
+        _forget_the_gone(self.pinned, lambda session: session)
         self._tell_new(holders, owners)
 
     def _is_due(self) -> bool:
@@ -225,7 +231,7 @@ class Suspects:
         """
         owners = set()
         for clue in scope.clues or ():
-            if type(clue) is AlreadyAttached and clue.owner not in self._pinned:
+            if type(clue) is AlreadyAttached and clue.owner not in self.pinned:
                 place = (clue.location or scope.endpoint, None)
                 if place not in self._places:
                     self._remember_place(place, [])
@@ -234,7 +240,7 @@ class Suspects:
 
     def _is_suspect(self, used: RawSession, scope: Scope) -> bool:
         facts = used.facts
-        if facts.registry_key is not None or facts.serial in self._pinned:
+        if facts.registry_key is not None or facts.serial in self.pinned:
             return False
         if facts.serial in self._held:
             return True
@@ -252,7 +258,7 @@ class Suspects:
     def _remember(self, used: RawSession, scope: Scope) -> None:
         """Know the line by which a session was used, and where that was held."""
         place = _place(used, scope)
-        paths = self._pinned.get(used.facts.serial, [])[:_MOST_PATHS]
+        paths = self.pinned.get(used.facts.serial, [])[:_MOST_PATHS]
         if paths or place not in self._places:
             self._remember_place(place, paths)
 

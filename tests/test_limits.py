@@ -22,6 +22,7 @@ import flask_session_inspector
 from flask_session_inspector.clues import Detachment
 from flask_session_inspector.hooks import objects
 from flask_session_inspector.recorder import RawCheckout
+from flask_session_inspector.recorder import Origin
 from flask_session_inspector.recorder import Scope
 from flask_session_inspector.rules.connections import _two_at_once
 
@@ -176,7 +177,7 @@ def test_a_command_that_never_ends_does_not_grow(make_shop: MakeShop) -> None:
 
 
 def test_each_context_of_a_record_has_its_own_index() -> None:
-    scope = Scope("shop", "request", 100)
+    scope = Scope(Origin("shop", 100), "request")
     taken: list[int] = []
     barrier = threading.Barrier(4)
 

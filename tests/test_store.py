@@ -10,6 +10,7 @@ import pytest
 from flask_session_inspector.builder import RecordBuilder
 from flask_session_inspector.config import DEFAULT_SENSITIVE_KEYS
 from flask_session_inspector.masking import Masker
+from flask_session_inspector.recorder import Origin
 from flask_session_inspector.recorder import Scope
 from flask_session_inspector.stores import MemoryStore
 from flask_session_inspector.stores import Store
@@ -22,7 +23,7 @@ def make_builder() -> RecordBuilder:
 
 def make_scope(path: str = "/") -> Scope:
     """Make the scope of a request that has ended."""
-    scope = Scope("shop", "request", limit=10)
+    scope = Scope(Origin("shop", limit=10), "request")
     scope.path = path
     scope.stopped = scope.started + 0.001
     return scope

@@ -47,12 +47,12 @@ def _checkout(
     connection_proxy: PoolProxiedConnection,
 ) -> None:
     try:
-        refused = loans.loans.get(connection_proxy)
+        refused = loans.loan_of(connection_proxy)
         if refused is not None:
             # Another listener did not want the connection, and got a new one.
             _forget_fork(refused.last)
             return
-        pooled = loans.pooled.get(connection_record)
+        pooled = getattr(connection_record, loans.pooled.name, None)
         if pooled is None:
             pooled = loans.Pooled()
             loans.pooled.set(connection_record, pooled)
@@ -112,6 +112,9 @@ def _checkin(
     try:
         pooled = loans.pooled.get(connection_record)
         if pooled is None or not pooled.loans:
+            return
+        if len(pooled.loans) == 1:
+            pooled.loans.pop().end()
             return
         _returned_loan(pooled).end()
         # Where several share the connection, only one return of it is signalled.

@@ -75,14 +75,6 @@ def _adopt(context: AppContext) -> Frame | None:
     return frame
 
 
-def arrive(context: AppContext, recording: Recording, *, by_hand: bool) -> Frame:
-    """Take up the context of a request that begins."""
-    frame = Frame(context, recording)
-    frames.set(context, frame)
-    frame.enter(by_hand=by_hand)
-    return frame
-
-
 def _look_again(frame: Frame) -> None:
     """Find out whether a context that was popped was pushed again.
 
@@ -95,12 +87,17 @@ def _look_again(frame: Frame) -> None:
 
 def current_scope() -> tuple[Frame, Scope] | None:
     """Return where an event of this moment belongs, ``None`` for nowhere."""
-    frame = current_frame()
-    # A context variable copied into a thread outlives the context it names.
-    if frame is None or not frame.parents:
+    try:
+        frame = getattr(_get_app_context(), frames.name, None)
+    except RuntimeError:
         return None
+    if frame is None or frame.visited or not frame.parents:
+        frame = current_frame()
+        # A context variable copied into a thread outlives the context it names.
+        if frame is None or not frame.parents:
+            return None
     scope = frame.scope
-    if isinstance(scope, Unresolved):
+    if scope.__class__ is Unresolved:
         scope = resolving.resolve(frame)
     return None if scope is None else (frame, scope)
 
@@ -188,24 +185,19 @@ def _finish_the_dead(frame: Frame) -> None:
     innermost.set(dead)
 
 
-def tear_down() -> tuple[Frame, Scope] | None:
-    """Take note that the teardown functions of the current context begin.
+def take_up() -> Frame | None:
+    """Return the frame of the current context, which is about to be torn down.
 
-    :return: Its frame and scope, ``None`` where nothing is recorded.
+    It may have been pushed before anybody listened, and the pop of another one inside
+    of it may not have been signalled.
     """
     frame = frame_of_context()
-    if frame is None:
-        return None
     inner = innermost.get()
-    if inner is not frame:  # Pushed before anybody listened, or the pop of another
-        for dead in _inside(frame, inner):  # was not signalled.
+    if frame is not None and inner is not frame:
+        for dead in _inside(frame, inner):
             finish(dead)
         innermost.set(frame)
-    frame.tearing = True
-    scope = frame.scope
-    if isinstance(scope, Unresolved):
-        scope = None if frame.preserved else resolving.resolve(frame)
-    return None if scope is None else (frame, scope)
+    return frame
 
 
 def leave(before: Frame | None) -> None:
@@ -213,13 +205,18 @@ def leave(before: Frame | None) -> None:
 
     :param before: What was the innermost frame before it.
     """
-    left = _inside(before, innermost.get())
+    frame = innermost.get()
     alive = frames.get(_get_app_context()) if has_app_context() else None
-    for frame in left:
-        if frame is alive:  # Somebody never popped it.
-            innermost.set(frame)
+    if alive is None and frame is not None and frame.parents:
+        if frame.parents[0] is before and not frame.visits:
+            innermost.set(before)
+            frame.close()
             return
-        finish(frame)
+    for left in _inside(before, frame):
+        if left is alive:  # Somebody never popped it.
+            innermost.set(left)
+            return
+        finish(left)
     innermost.set(before)
 
 

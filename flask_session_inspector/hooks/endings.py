@@ -22,37 +22,48 @@ _MOST_COMPARED = 1000
 
 def observe_sessions(frame: Frame, scope: Scope) -> None:
     """Look at the sessions of a context just before they are removed."""
-    frame.keys = []
+    keys = []
+    context = frame.context()
     for registry in frame.recording.registries():
-        if not (registry.may_be_asked or _gave_a_session(registry, scope)):
+        if registry.by_context:
+            key: object = id(context)
+        elif not (registry.may_be_asked or _gave_a_session(registry, scope)):
             continue
-        try:
-            key = registry.key()
-        except Exception:
-            # may need what there is only inside a request.
+        else:
+            try:
+                key = registry.key()
+            except Exception:
+                # may need what there is only inside a request.
+                continue
+        keys.append((registry, key))
+        if not registry.held:
             continue
-        frame.keys.append((registry, key))
         session = registry.session(key)
         if session is not None and _is_of(frame, scope, session, key):
             used = _see(frame, scope, session)
             registry.name_session(used.facts, key)
             # It may have been used first in a context nested in this one.
-            scope.move_session(used, frame.index)
-    context = frame.context()
-    if context is not None:
-        for session, kept_as in sessions_kept_in(vars(context.g)):
+            if used.context != frame.index:
+                scope.move_session(used, frame.index)
+    frame.keys = keys
+    kept = {} if context is None else vars(context.g)
+    if kept:
+        for session, kept_as in sessions_kept_in(kept):
             if not _is_concerned(frame, scope, session):
                 continue
             used = _see(frame, scope, session)
             if kept_as is not None and used.facts.registry is None:
                 used.facts.origin = "factory"
                 used.facts.kept_as = kept_as
+    if not scope.sessions:
+        return
     now = perf_counter()
     for used in scope.sessions_in(frame.index):
         session = used.facts.reference()
         if session is not None:
             used.identity_map_size = len(session.identity_map)
-            used.pending = _pending(session)
+            if not session._is_clean():
+                used.pending = _pending(session)
             used.looked_at = now
 
 
@@ -95,6 +106,8 @@ def observe_end(frame: Frame, scope: Scope) -> None:
     """Tell how each session of a context ended, after its teardown."""
     held: set[int] = set()
     for registry, key in frame.keys:
+        if not registry.held:
+            continue
         session = registry.session(key)
         if session is not None and _is_of(frame, scope, session, key):
             # A teardown function may have made a new one after the removal.
@@ -106,19 +119,21 @@ def observe_end(frame: Frame, scope: Scope) -> None:
             if not frame.owns and used.facts.serial in scope.sessions:
                 held_by = {used.facts.serial: (registry, key)}
                 scope.still_held = {**scope.still_held, **held_by}
-    if frame.owns:
-        held |= _held_under_lost_keys(frame, scope)
-    frame.keys = []
-    for used in scope.sessions_in(frame.index):
-        _end(used, used.facts.serial in held, frame)
-    if frame.index in (scope.continued or ()):
-        for used in list(scope.sessions.values()):
-            # What the view left open was left to its stream, which is over now.
-            left_to_stream = used.ended == "open" and not used.held
-            if left_to_stream and used.context != frame.index:
-                _end(used, used.facts.serial in held, frame)
-    scope.leave(frame.index)
-    if frame.owns:
+    if scope.sessions:
+        if frame.owns:
+            held |= _held_under_lost_keys(frame, scope)
+        for used in scope.sessions_in(frame.index):
+            _end(used, used.facts.serial in held, frame)
+        if scope.continued and frame.index in scope.continued:
+            for used in list(scope.sessions.values()):
+                # What the view left open was left to its stream, which is over now.
+                left_to_stream = used.ended == "open" and not used.held
+                if left_to_stream and used.context != frame.index:
+                    _end(used, used.facts.serial in held, frame)
+    frame.keys = ()
+    if scope.nested:
+        scope.leave(frame.index)
+    if frame.owns and scope.still_held:
         # A registry whose scope is wider than the app context may have removed it
         # only now.
         for serial, (registry, key) in scope.still_held.items():
@@ -155,7 +170,10 @@ def _held_under_lost_keys(frame: Frame, scope: Scope) -> set[int]:
 def _end(used: RawSession, held: bool, frame: Frame) -> None:
     facts = used.facts
     session = facts.reference()
-    uses.forget_when_gone(facts)
+    if session is None:
+        uses.forget_session(facts)
+    else:
+        uses.forget_when_gone(facts)
     in_use = session is not None and _is_in_use(session)
     held = held and session is not None
     used.held = held and not frame.is_visit
@@ -215,10 +233,10 @@ def _see(frame: Frame, scope: Scope, session: Session) -> RawSession:
 
 
 def _pending(session: Session) -> tuple[int, int, int]:
-    """Count what was never flushed: new, changed and deleted objects."""
-    # The properties build sets; most sessions end clean.
-    if session._is_clean():
-        return (0, 0, 0)
+    """Count what was never flushed: new, changed and deleted objects.
+
+    The properties build sets; most sessions end clean and are not asked.
+    """
     touched = list(session.dirty)
     changed = len(touched)
     if changed <= _MOST_COMPARED:

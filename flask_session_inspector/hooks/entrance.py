@@ -25,7 +25,9 @@ class Entrance:
     :param wsgi_app: What serves the request.
     """
 
-    def __init__(self, wsgi_app: t.Callable[..., t.Any], key: str) -> None:
+    def __init__(
+        self, wsgi_app: t.Callable[..., t.Iterable[bytes]], key: str
+    ) -> None:
         self.wsgi_app = wsgi_app
         self._key = key
 
@@ -38,7 +40,7 @@ class Entrance:
         except Exception:
             guard.report("wsgi_app")
         try:
-            return t.cast("t.Iterable[bytes]", self.wsgi_app(environ, start_response))
+            return self.wsgi_app(environ, start_response)
         finally:
             if innermost.get() is not before:
                 try:

@@ -11,6 +11,7 @@ import weakref
 import click
 import flask
 from flask import request
+from flask.globals import app_ctx
 
 from ..guard import guard
 from ..recorder import Scope
@@ -21,6 +22,9 @@ from . import resolving
 from . import visits
 from .entrance import Entrance
 from .frames import Frame
+from .frames import Unresolved
+from .frames import frames
+from .frames import innermost
 from .handlers import ErrorHandling
 from .server_timing import add_server_timing
 from .visits import Visit
@@ -31,6 +35,7 @@ if t.TYPE_CHECKING:
 Receivers = dict[t.Any, t.Callable[..., None]]
 
 _get_request = request._get_current_object  # type: ignore[attr-defined] # a proxy
+_get_app_context = app_ctx._get_current_object  # type: ignore[attr-defined] # likewise
 
 
 class FlaskHooks:
@@ -46,31 +51,45 @@ class FlaskHooks:
     def __init__(self, app: flask.Flask, recording: Recording) -> None:
         self._recording = recording
         self._app = weakref.ref(app)
+        self._teardown = _teardown_function(recording)
+        self._error_handling = ErrorHandling(recording)
         self._always: Receivers = {
-            flask.request_started: self._request_started,
-            flask.request_finished: self._request_finished,
-            flask.got_request_exception: self._got_request_exception,
+            flask.request_started: self._request_started(),
+            flask.request_finished: _request_finished(recording),
+            flask.got_request_exception: self._plain(self._got_request_exception),
         }
         # An app context is noticed with its first event or its teardown, and the end
         # of a request by the entrance.
         self._at_first: Receivers = {
-            flask.appcontext_pushed: self._appcontext_pushed,
-            flask.request_tearing_down: self._request_tearing_down,
+            flask.appcontext_pushed: self._plain(self._appcontext_pushed),
+            flask.request_tearing_down: self._plain(self._request_tearing_down),
         }
-        self._popped: Receivers = {flask.appcontext_popped: self._appcontext_popped}
+        self._popped: Receivers = {
+            flask.appcontext_popped: self._plain(self._appcontext_popped)
+        }
         self._open_by_hand = 0
         self._lock = threading.Lock()
         recording.look_out_for_pops = self._look_out_for_pops
         recording.listen_to_all = self._listen_to_all
         self._connect({**self._always, **self._at_first, **self._popped})
-        self._teardown = _teardown_function(recording)
         app.teardown_appcontext_funcs.append(self._teardown)
         entrance = Entrance(app.wsgi_app, recording.entrance_key)
         app.wsgi_app = entrance  # type: ignore[method-assign] # as Flask says
-        self._error_handling = ErrorHandling(recording)
         self._error_handling.watch(app)
         if recording.config.server_timing:
             app.after_request(add_server_timing)
+
+    def _plain(self, receive: t.Callable[..., None]) -> t.Callable[..., None]:
+        """Return a guarded function: of a method, a signal has more to find out."""
+        name = receive.__name__.lstrip("_")
+
+        def receiver(app: flask.Flask, **values: t.Any) -> None:
+            try:
+                receive(app, **values)
+            except Exception:
+                guard.report(name)
+
+        return receiver
 
     def _connect(self, receivers: Receivers) -> None:
         app = self._app()
@@ -122,16 +141,13 @@ class FlaskHooks:
             app.after_request_funcs[None].remove(add_server_timing)
         contexts.forget_app(self._recording)
 
-    def _appcontext_pushed(self, app: flask.Flask, **_: t.Any) -> None:
-        try:
-            contexts.finish_abandoned(self._recording)
-            contexts.push(self._recording)
-            self._come_first_at_teardown(app)
-            if self._recording.look_around(app):
-                # After what came meanwhile; ours must see an exception first.
-                self._error_handling.watch(app)
-        except Exception:
-            guard.report("appcontext_pushed")
+    def _appcontext_pushed(self, app: flask.Flask) -> None:
+        contexts.finish_abandoned(self._recording)
+        contexts.push(self._recording)
+        self._come_first_at_teardown(app)
+        if self._recording.look_around(app):
+            # After what came meanwhile; ours must see an exception first.
+            self._error_handling.watch(app)
 
     def _come_first_at_teardown(self, app: flask.Flask) -> None:
         # Teardown functions run in reverse order. Ours must look at a session
@@ -142,79 +158,63 @@ class FlaskHooks:
             others = [each for each in functions if each is not self._teardown]
             app.teardown_appcontext_funcs = [*others, self._teardown]
 
-    def _request_started(self, app: flask.Flask, **_: t.Any) -> None:
-        try:
-            recording = self._recording
-            if recording.is_looking_around:
-                recording.look_no_further()
-                self._listen_to_few()
-            if recording.abandoned:
-                contexts.finish_abandoned(recording)
-            self._come_first_at_teardown(app)
-            incoming = _get_request()
-            frame = contexts.current_frame()
-            if frame is not None:
-                resolving.begin_request(frame, incoming)
-        except Exception:
-            guard.report("request_started")
+    def _request_started(self) -> t.Callable[..., None]:
+        recording, teardown, prepare = self._recording, self._teardown, self._prepare
 
-    def _request_finished(
-        self, app: flask.Flask, response: flask.Response, **_: t.Any
-    ) -> None:
-        try:
-            scope = _answered()
-            if scope is not None:
-                scope.status = response.status_code
-                scope.streamed = response.is_streamed
-                if scope.streamed:
-                    scope.streaming = True
-                    response.call_on_close(functools.partial(self._closed, scope))
-        except Exception:
-            guard.report("request_finished")
+        def request_started(app: flask.Flask, **_: t.Any) -> None:
+            try:
+                if recording.is_looking_around or recording.abandoned:
+                    prepare()
+                functions = app.teardown_appcontext_funcs
+                if not functions or functions[-1] is not teardown:
+                    self._come_first_at_teardown(app)
+                incoming = _get_request()
+                context = _get_app_context()
+                frame = getattr(context, frames.name, None)
+                came_from = incoming.environ.get(recording.entrance_key, app)
+                if frame is None and came_from is None:
+                    resolving.arrive(context, incoming, recording)
+                    return
+                frame = contexts.current_frame()
+                if frame is not None:
+                    resolving.begin_request(frame, incoming)
+            except Exception:
+                guard.report("request_started")
 
-    def _closed(self, scope: Scope) -> None:
-        """Take note that a streamed response was closed."""
-        try:
-            if endings.observe_response_closed(scope) and scope.closed:
-                self._recording.reexamine(scope)
-        except Exception:
-            guard.report("the end of a streamed response")
+        return request_started
+
+    def _prepare(self) -> None:
+        if self._recording.is_looking_around:
+            self._recording.look_no_further()
+            self._listen_to_few()
+        contexts.finish_abandoned(self._recording)
 
     def _got_request_exception(
-        self, app: flask.Flask, exception: BaseException, **_: t.Any
+        self, app: flask.Flask, exception: BaseException
     ) -> None:
-        try:
-            scope = _answered()
-            if scope is not None:
-                scope.error = type(exception).__name__
-                failures.note_unhandled(self._recording, scope, exception)
-        except Exception:
-            guard.report("got_request_exception")
+        scope = _answered()
+        if scope is not None:
+            scope.error = type(exception).__name__
+            failures.note_unhandled(self._recording, scope, exception)
 
     def _request_tearing_down(
-        self, app: flask.Flask, exc: BaseException | None = None, **_: t.Any
+        self, app: flask.Flask, exc: BaseException | None = None
     ) -> None:
-        try:
-            contexts.end_request()
-            frame = contexts.current_frame()
-            # What was pushed for the request says so itself when it ends; a copied
-            # request context that ends within the view comes here, too.
-            if not isinstance(frame, Visit) or not frame.parents:
-                return
-            torn_out = exc is not None and not isinstance(exc, Exception)
-            if frame.responded or torn_out:
-                if isinstance(frame.scope, Scope):
-                    frame.scope.error = frame.scope.error or _failure(exc, frame.scope)
-                    endings.observe_sessions(frame, frame.scope)
-                visits.end(frame)
-        except Exception:
-            guard.report("request_tearing_down")
+        contexts.end_request()
+        frame = contexts.current_frame()
+        # What was pushed for the request says so itself when it ends; a copied
+        # request context that ends within the view comes here, too.
+        if not isinstance(frame, Visit) or not frame.parents:
+            return
+        torn_out = exc is not None and not isinstance(exc, Exception)
+        if frame.responded or torn_out:
+            if isinstance(frame.scope, Scope):
+                frame.scope.error = frame.scope.error or _failure(exc, frame.scope)
+                endings.observe_sessions(frame, frame.scope)
+            visits.end(frame)
 
-    def _appcontext_popped(self, app: flask.Flask, **_: t.Any) -> None:
-        try:
-            contexts.pop()
-        except Exception:
-            guard.report("appcontext_popped")
+    def _appcontext_popped(self, app: flask.Flask) -> None:
+        contexts.pop()
 
 
 def _teardown_function(
@@ -224,15 +224,23 @@ def _teardown_function(
     # takes longer.
     def look_at_sessions(exc: BaseException | None) -> None:
         try:
-            current = contexts.tear_down()
-            if current is not None:
-                frame, scope = current
-                if exc is None and scope.kind == "cli":
-                    # Click before 8.2 ends a context without saying why.
-                    exc = sys.exc_info()[1]
-                if exc is not None:
-                    _note_failure(recording, frame, scope, exc)
-                endings.observe_sessions(frame, scope)
+            frame = getattr(_get_app_context(), frames.name, None)
+            if frame is None or not frame.parents or innermost.get() is not frame:
+                frame = contexts.take_up()
+                if frame is None:
+                    return
+            frame.tearing = True
+            scope = frame.scope
+            if scope.__class__ is Unresolved:
+                scope = None if frame.preserved else resolving.resolve(frame)
+            if scope is None:
+                return
+            if exc is None and scope.kind == "cli":
+                # Click before 8.2 ends a context without saying why.
+                exc = sys.exc_info()[1]
+            if exc is not None:
+                _note_failure(recording, frame, scope, exc)
+            endings.observe_sessions(frame, scope)
         except Exception:
             guard.report("teardown_appcontext")
 
@@ -249,6 +257,40 @@ def _note_failure(
     gone_on = frame.index in (scope.continued or ())
     if scope.raised is None and (frame.owns or gone_on) and isinstance(exc, Exception):
         failures.note_unhandled(recording, scope, exc)
+
+
+def _request_finished(recording: Recording) -> t.Callable[..., None]:
+    def closed(scope: Scope) -> None:
+        # A streamed response was closed.
+        try:
+            if endings.observe_response_closed(scope) and scope.closed:
+                recording.reexamine(scope)
+        except Exception:
+            guard.report("the end of a streamed response")
+
+    def request_finished(
+        app: flask.Flask, response: flask.Response, **_: t.Any
+    ) -> None:
+        try:
+            frame = innermost.get()
+            # One that is nested in the request's own context is of the same record.
+            if (
+                frame is None
+                or recording.listens_to_all
+                or frame.recording is not recording
+            ):
+                scope = _answered()
+            else:
+                scope = frame.scope
+            if scope.__class__ is Scope:
+                scope.status = response.status_code
+                if response.is_streamed:
+                    scope.streamed = scope.streaming = True
+                    response.call_on_close(functools.partial(closed, scope))
+        except Exception:
+            guard.report("request_finished")
+
+    return request_finished
 
 
 def _answered() -> Scope | None:

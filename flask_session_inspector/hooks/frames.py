@@ -120,9 +120,10 @@ class Frame:
     def close(self) -> None:
         """End its part of the scope; the scope too, where it was the last."""
         self.parents.clear()
-        self._look_out_no_more()
+        if self.by_hand:
+            self._look_out_no_more()
         scope = self.scope
-        if not isinstance(scope, Scope):
+        if scope is None or isinstance(scope, Unresolved):
             self._kept = None
             return
         try:

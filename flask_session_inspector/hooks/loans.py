@@ -42,7 +42,9 @@ class Loan:
         now = perf_counter()
         for part in self.parts:
             scope = part.scope
-            if scope is not None and (scope.streaming or not scope.closed):
+            if scope is not None and (
+                scope.stopped is None or scope.streaming or not scope.closed
+            ):
                 part.returned = now
             part.scope = None  # Else the two would keep each other.
 
@@ -100,9 +102,18 @@ def forget() -> None:
     loans.clear()
 
 
+def loan_of(connection: PoolProxiedConnection) -> Loan | None:
+    """Return the loan of a proxy, which would ask the driver for what it lacks."""
+    try:
+        attributes = connection.__dict__
+    except AttributeError:
+        return loans.get(connection)
+    return attributes.get(loans.name)
+
+
 def lend_to(serial: int, connection: PoolProxiedConnection, bind: Bind) -> Loan | None:
     """Say which session holds a connection that it just began to use."""
-    loan = loans.get(connection)
+    loan = loan_of(connection)
     if loan is not None:
         checkout = loan.parts[-1]
         checkout.serial = serial
@@ -112,7 +123,7 @@ def lend_to(serial: int, connection: PoolProxiedConnection, bind: Bind) -> Loan 
 
 def name_bind(connection: PoolProxiedConnection, bind: Bind) -> None:
     """Say which bind a connection without a session belongs to."""
-    loan = loans.get(connection)
+    loan = loan_of(connection)
     if loan is not None and not loan.last.bind.name:
         loan.last.bind = bind
 

@@ -18,10 +18,12 @@ from ..recorder import Scope
 from . import visits
 from .frames import Frame
 from .frames import Unresolved
+from .frames import frames
 from .workers import worker
 
 if t.TYPE_CHECKING:
     from flask import Request
+    from flask.ctx import AppContext
 
     from ..recording import Recording
 
@@ -104,6 +106,35 @@ def is_arriving(recording: Recording) -> bool:
     )
 
 
+def arrive(context: AppContext, incoming: Request, recording: Recording) -> None:
+    """Take note that a request begins in a context that was just pushed for it.
+
+    The entrance will tell of its end.
+    """
+    frame = Frame(context, recording)
+    frames.set(context, frame)
+    frame.enter(by_hand=False)
+    endpoint = incoming.endpoint
+    scope = None
+    if recording.is_recorded(incoming, endpoint):
+        scope = recording.begin("request")
+    frame.scope = scope
+    environ = incoming.environ
+    environ[recording.environ_key] = scope
+    if scope is not None:
+        frame.owns = True
+        scope.frames.add(frame)
+        scope.environ = environ
+        scope.method = incoming.method
+        scope.path = incoming.path
+        scope.query = incoming.query_string
+        scope.endpoint = endpoint
+        if incoming.view_args is None or incoming.view_args:
+            _take_secrets(scope, incoming, recording)
+        if frame.parents[0] is not None:
+            _look_for_abandoned(frame, scope)
+
+
 def begin_request(frame: Frame, incoming: Request) -> None:
     """Take note that a request begins in a frame."""
     recording = frame.recording
@@ -111,7 +142,7 @@ def begin_request(frame: Frame, incoming: Request) -> None:
     scope = frame.scope
     if frame.by_hand and environ.get(recording.entrance_key, frame) is None:
         frame.leave_to_entrance()
-    recorded = recording.is_recorded(incoming)
+    recorded = recording.is_recorded(incoming, incoming.endpoint)
     if isinstance(scope, Unresolved) and _is_pushed_for(frame, environ):
         scope = _begin(frame, "request") if recorded else None
         frame.scope = scope
@@ -181,6 +212,10 @@ def take_request(scope: Scope, incoming: Request, recording: Recording) -> None:
     scope.path = incoming.path
     scope.query = incoming.query_string
     scope.endpoint = incoming.endpoint
+    _take_secrets(scope, incoming, recording)
+
+
+def _take_secrets(scope: Scope, incoming: Request, recording: Recording) -> None:
     # Copied now: a host may take variables out before the view gets them.
     given = incoming.view_args
     values = _values_behind(incoming) if given is None else given

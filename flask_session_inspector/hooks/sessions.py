@@ -56,7 +56,8 @@ def _after_transaction_create(
             uses.begin_in_this_process(session)
         current = current_scope()
         if current is not None:
-            used = uses.use(*current, session)
+            frame, scope = current
+            used = uses.use(frame, scope, session)
             # Nothing is sent for session.delete(); closing makes another dict.
             used.facts.to_delete = session._deleted
     except Exception:
@@ -85,7 +86,7 @@ def _after_begin(
     session: Session, transaction: SessionTransaction, connection: Connection
 ) -> None:
     try:
-        facts = uses.facts_of(session)
+        facts = uses.facts.get(session.hash_key) or uses.facts_of(session)
         users = uses.join(facts, connection)
         current = current_scope()
         if current is None:
@@ -156,22 +157,30 @@ def _set_outcome(session: Session, outcome: str) -> None:
 
 
 def _after_transaction_end(session: Session, transaction: SessionTransaction) -> None:
-    if transaction.parent is not None and not transaction.nested:
+    outermost = transaction.parent is None
+    if not outermost and not transaction.nested:
         return
     try:
         facts = uses.facts.get(session.hash_key)
         if facts is None:
             return
-        if transaction.parent is None:
-            uses.part(facts)
+        if outermost:
+            if facts.joined:
+                uses.part(facts)
             facts.to_delete = NO_STATES  # A record must not keep them.
+        key = id(transaction)
+        if len(facts.open) == 1 and facts.open[0].key == key and not facts.left_behind:
+            all_ended = [facts.open.pop()]
+        else:
+            all_ended = facts.unsettled(key)
+            for ended in all_ended:
+                facts.drop(ended)
         now = perf_counter()
-        for ended in facts.unsettled(id(transaction)):
-            facts.drop(ended)
+        for ended in all_ended:
             ended.in_exception = sys.exc_info()[0] is not None
             ended.end(now)
             scope, ended.scope, ended.loan = ended.scope, None, None
-            if scope is None or not (ended.afterwards and ended.discarded):
+            if scope is None or not ended.afterwards or not ended.discarded:
                 continue
             if scope.wrote_with(facts.serial):
                 _tell_late(scope)

@@ -99,7 +99,7 @@ def _run(
     :return: Whether it was executed; if not, SQLAlchemy goes on as if nobody
         listened.
     """
-    statement, context = arguments[1], t.cast(t.Any, arguments[-1])
+    statement, context = arguments[1], arguments[-1]
     dialect = context.dialect
     before = None
     try:

@@ -156,7 +156,7 @@ def _note_fork(scope: Scope, facts: SessionFacts, location: RawLocation | None) 
         return
     scope.note(ForkedUse("session", serial, facts.pid, process.pid, location))
     recording = scope.recording()
-    if scope.pid != process.pid and recording is not None:
+    if scope.origin.pid != process.pid and recording is not None:
         # It will hardly end here: its end is the parent's.
         recording.reexamine(scope)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 import typing as t
-import weakref
 
 from sqlalchemy.orm import Session
 from sqlalchemy.orm import sessionmaker
@@ -149,7 +148,7 @@ def use(frame: Frame, scope: Scope, session: Session) -> RawSession:
 
 def meet(frame: Frame, scope: Scope, session: Session) -> RawSession:
     """Enter a session into a record, without saying that it was used."""
-    known = facts_of(session)
+    known = facts.get(session.hash_key) or facts_of(session)
     used = RawSession(known, frame.index, frame.number, worker())
     scope.add_session(used)
     key_before = known.scope_key if known.first is not None else None
@@ -206,12 +205,15 @@ def _class_and_origin(session: Session) -> tuple[str, str]:
     cls = type(session if visible is None else visible)
     known = _classes.get(cls)
     if known is None:
+        if len(_classes) >= _MOST_CLASSES:
+            _classes.clear()
         known = _classes[cls] = (cls.__name__, "factory" if _made(cls) else "direct")
     return known
 
 
-_classes: weakref.WeakKeyDictionary[type, tuple[str, str]]
-_classes = weakref.WeakKeyDictionary()
+# Each sessionmaker has one.
+_MOST_CLASSES = 100
+_classes: dict[type, tuple[str, str]] = {}
 
 
 def _made(cls: type) -> bool:

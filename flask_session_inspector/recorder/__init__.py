@@ -12,6 +12,7 @@ from .packing import Packed
 from .packing import pack
 from .packing import place_of
 from .packing import unpack
+from .scope import Origin
 from .scope import RecordId
 from .scope import Scope
 from .sessions import Busy
@@ -27,6 +28,7 @@ __all__ = [
     "NO_BIND",
     "Bind",
     "Busy",
+    "Origin",
     "Packed",
     "RawCheckout",
     "RawSession",

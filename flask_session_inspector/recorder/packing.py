@@ -26,7 +26,7 @@ _NOT = -1.0  # No moment and no count is negative.
 # A double holds integers up to this one.
 _GREATEST = 2**53
 
-_HEAD = 11, 15  # How many references and numbers the record itself takes,
+_HEAD = 10, 14  # How many references and numbers the record itself takes,
 _SESSION = 7, 9  # how many each of its sessions,
 _TRANSACTION = 3, 4
 _STATEMENT = 5, 4
@@ -47,24 +47,10 @@ def pack(scope: Scope, place: int) -> Packed:
     transactions = scope.transactions
     statements = scope.statements
     checkouts = scope.checkouts
-    references: list[t.Any] = [
-        scope.token,
-        scope.app_name,
-        scope.kind,
-        scope.thread,
-        scope.method,
-        scope.path,
-        scope.query,
-        scope.secrets,
-        scope.endpoint,
-        scope.error,
-        scope.findings,
-    ]
     status, stopped = scope.status, scope.stopped
-    numbers: list[float] = [
+    head = (
         place,
         scope.number,
-        scope.pid,
         scope.started_at,
         scope.started,
         _NOT if stopped is None else stopped,
@@ -77,7 +63,23 @@ def pack(scope: Scope, place: int) -> Packed:
         len(transactions),
         len(statements),
         len(checkouts),
-    ]
+    )
+    names = (
+        scope.origin,
+        scope.kind,
+        scope.thread,
+        scope.method,
+        scope.path,
+        scope.query,
+        scope.secrets,
+        scope.endpoint,
+        scope.error,
+        scope.findings,
+    )
+    if not (sessions or statements or checkouts or transactions):
+        return (_HEAD_ROW.pack(*head), *names)
+    references: list[t.Any] = []
+    numbers: list[float] = []
     for used in sessions.values():
         _pack_session(used, scope, references, numbers)
     for transaction in transactions:
@@ -106,7 +108,8 @@ def pack(scope: Scope, place: int) -> Packed:
             _NOT if returned is None else returned,
             _NOT if of is None else of,
         )
-    return (_row(len(numbers)).pack(*numbers), *references)
+    row = _row(len(head) + len(numbers))
+    return (row.pack(*head, *numbers), *names, *references)
 
 
 def _pack_session(
@@ -114,7 +117,7 @@ def _pack_session(
 ) -> None:
     facts = used.facts
     first, key, proxy_id = facts.first, facts.key, facts.proxy_id
-    is_number = type(key) is int and 0 <= t.cast(int, key) < _GREATEST
+    is_number = type(key) is int and 0 <= key < _GREATEST
     references += (
         facts.class_name,
         facts.origin,
@@ -122,14 +125,14 @@ def _pack_session(
         used.first_use,
         used.ended,
         None if is_number else facts.scope_key,
-        None if first is scope or first is None else first.id,
+        None if first is scope or first is None else (first.origin, first.number),
     )
     new, changed, deleted = used.pending
     numbers += (
         facts.serial,
         facts.python_id,
         _NOT if proxy_id is None else proxy_id,
-        key if is_number else _NOT,  # type: ignore[list-item] # it is one
+        key if is_number else _NOT,
         used.context,
         used.identity_map_size,
         new,
@@ -144,6 +147,7 @@ def place_of(packed: Packed) -> int:
 
 
 _PLACE = struct.Struct("d")
+_HEAD_ROW = _row(_HEAD[1])
 
 
 class _Reader:
@@ -169,8 +173,7 @@ def unpack(packed: Packed) -> Scope:
     reader = _Reader(packed)
     scope = Scope.__new__(Scope)
     (
-        scope.token,
-        scope.app_name,
+        scope.origin,
         scope.kind,
         scope.thread,
         scope.method,
@@ -182,7 +185,6 @@ def unpack(packed: Packed) -> Scope:
         scope.findings,
         _,
         number,
-        pid,
         scope.started_at,
         scope.started,
         stopped,
@@ -193,7 +195,7 @@ def unpack(packed: Packed) -> Scope:
         overflow,
         *lengths,
     ) = reader.next(_HEAD)
-    scope.number, scope.pid = int(number), int(pid)
+    scope.number = int(number)
     scope.stopped, scope.status = _moment(stopped), _whole(status)
     scope.reused_context, scope.dropped = bool(reused), bool(dropped)
     scope.statement_overflow = int(overflow)
@@ -241,7 +243,7 @@ def _session(reader: _Reader, scope: Scope) -> RawSession:
     facts.first = scope
     if first is not None:
         facts.first = Scope.__new__(Scope)
-        facts.first.token, facts.first.number = first
+        facts.first.origin, facts.first.number = first
     used.context, used.identity_map_size = int(context), int(size)
     used.pending = int(pending[0]), int(pending[1]), int(pending[2])
     return used

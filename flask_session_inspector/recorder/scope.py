@@ -28,6 +28,18 @@ _NOTHING: t.Mapping[t.Any, t.Any] = types.MappingProxyType({})
 MOST_CLUES = 50
 
 
+_here = threading.local()
+
+
+def _thread_name() -> str:
+    # It can be renamed; but the thread itself is always the same here.
+    try:
+        thread: threading.Thread = _here.thread
+    except AttributeError:
+        thread = _here.thread = threading.current_thread()
+    return thread.name
+
+
 class RecordId(t.NamedTuple):
     """The id of a record before it is text: the process and a number in it."""
 
@@ -38,11 +50,34 @@ class RecordId(t.NamedTuple):
         return f"{self.process}-{self.number}"
 
 
+class Origin:
+    """Where records begin: what all of one process and one application share.
+
+    :ivar token: Tells the process from others; with its ``number`` a record is told
+        from all.
+    :ivar limit: How many sessions, statements, transactions and checkouts a record
+        keeps each.
+    :ivar recording: Returns the writing side of the application, while that lives.
+    """
+
+    __slots__ = ("app_name", "limit", "pid", "recording", "token")
+
+    def __init__(
+        self,
+        app_name: str,
+        limit: int,
+        recording: t.Callable[[], Recording | None] = lambda: None,
+    ) -> None:
+        self.app_name = app_name
+        self.limit = limit
+        self.recording = recording
+        self.pid = process.pid
+        self.token = process.token
+
+
 class Scope:
     """What one request, or one other app context, has done so far.
 
-    :ivar token: Of the process that it began in; with its ``number`` there it is told
-        from all others.
     :ivar environ: The WSGI environment of its request, until it is closed.
     :ivar frames: The pushed app contexts that belong to it and are not popped.
     :ivar streaming: Whether its response is streamed and not closed yet: what the
@@ -53,21 +88,20 @@ class Scope:
     :ivar secrets: The URL variables that are sensitive by name; ``None`` for one
         that is not plain text or a number.
     :ivar told: Whether ``request_recorded`` was sent for it.
-    :ivar limit: How many sessions, statements, transactions and checkouts it keeps
-        each.
     :ivar raised: The class name of the exception that its view raised, also of one
         that an error handler answered.
     :ivar nested: The indices of the app contexts that were pushed inside of
         another of it, by the same thread; ``None`` while there are none.
     :ivar continued: Those in which its streamed response went on.
-    :ivar recording: Returns the writing side of its application, while that lives.
     :ivar still_held: What registries held when a nested app context was popped.
     :ivar reported: What of its findings was told already.
     :ivar clues: What the hooks saw beyond statements; ``None`` while nothing.
     :ivar findings: What the rules made of it at its end.
     """
 
+    _indices: t.Iterator[int] | None = None
     _in_context: dict[int, dict[int, RawSession]] | None = None
+    checkouts: t.Sequence[RawCheckout] = ()
     clues: list[Clue] | None = None
     continued: set[int] | None = None
     dropped = False
@@ -84,44 +118,35 @@ class Scope:
     reported: t.AbstractSet[tuple[str, int | None, str]] = frozenset()
     reused_context = False
     secrets: tuple[str | None, ...] = ()
+    sessions: t.Mapping[int, RawSession] = _NOTHING
     statement_overflow = 0
+    statements: t.Sequence[RawStatement] = ()
     status: int | None = None
     still_held: t.Mapping[int, tuple[KnownRegistry, object]] = _NOTHING
     stopped: float | None = None
     streamed = False
     streaming = False
     told = False
+    transactions: t.Sequence[RawTransaction] = ()
 
-    def __init__(
-        self,
-        app_name: str,
-        kind: str,
-        limit: int,
-        recording: t.Callable[[], Recording | None] = lambda: None,
-    ) -> None:
-        self.token = process.token
+    def __init__(self, origin: Origin, kind: str) -> None:
+        self.origin = origin
         self.number = next(process.record_numbers)
-        self.app_name = app_name
-        self.recording = recording
         self.kind = kind
-        self.limit = limit
-        self.pid = process.pid
-        self.thread = threading.current_thread().name
+        self.thread = _thread_name()
         self.started_at = time()
         self.started = perf_counter()
         self.frames: set[object] = set()
-        # One step of it cannot be divided between threads, and what is left of it
-        # can be asked for.
-        self._indices = iter(range(1, sys.maxsize))
-        self.sessions: dict[int, RawSession] = {}
-        self.transactions: list[RawTransaction] = []
-        self.statements: list[RawStatement] = []
-        self.checkouts: list[RawCheckout] = []
+
+    @property
+    def recording(self) -> t.Callable[[], Recording | None]:
+        """Returns the writing side of its application, while that lives."""
+        return self.origin.recording
 
     @property
     def id(self) -> RecordId:
         """What the id of its record says."""
-        return RecordId(self.token, self.number)
+        return RecordId(self.origin.token, self.number)
 
     @property
     def closed(self) -> bool:
@@ -131,7 +156,8 @@ class Scope:
     @property
     def contexts(self) -> int:
         """How many app contexts belong to it."""
-        return sys.maxsize - length_hint(self._indices)
+        indices = self._indices
+        return 1 if indices is None else sys.maxsize - length_hint(indices)
 
     def has_contexts(self, number: int) -> None:
         """Say how many it had, of one that is made of a record."""
@@ -142,7 +168,11 @@ class Scope:
 
         :return: Its index; the one that the scope began with has the index 0.
         """
-        return next(self._indices)
+        # No step of this can be divided between threads, and what is left of the range
+        # can be asked for.
+        fresh: t.Iterator[int] = iter(range(1, sys.maxsize))
+        indices: t.Iterator[int] = self.__dict__.setdefault("_indices", fresh)
+        return next(indices)
 
     def leave(self, index: int) -> None:
         """Take note that an app context was popped.
@@ -174,10 +204,12 @@ class Scope:
     def add_session(self, used: RawSession) -> None:
         """Keep a session while there is room."""
         serial = used.facts.serial
-        if self._is_full_for(serial):
+        if len(self.sessions) >= self.origin.limit and self._is_full_for(serial):
             self.dropped = True
             return
-        self.sessions[serial] = used
+        # Most records have none; two threads may both add the first one.
+        sessions: dict[int, RawSession] = self.__dict__.setdefault("sessions", {})
+        sessions[serial] = used
         if used.context:
             self._sessions_of(used.context)[serial] = used
 
@@ -198,8 +230,7 @@ class Scope:
         return self._in_context.setdefault(index, {})
 
     def _is_full_for(self, serial: int | None) -> bool:
-        full = len(self.sessions) >= self.limit
-        return full and serial is not None and serial not in self.sessions
+        return serial is not None and serial not in self.sessions
 
     def note(self, clue: Clue) -> None:
         """Keep a clue, once and while there are not too many.
@@ -217,8 +248,11 @@ class Scope:
 
         :return: Its index, ``None`` if it was only counted.
         """
-        statements = self.statements
-        if len(statements) >= self.limit or self._is_full_for(statement.serial):
+        statements: list[RawStatement] = self.__dict__.setdefault("statements", [])
+        limit = self.origin.limit
+        if len(statements) >= limit or (
+            len(self.sessions) >= limit and self._is_full_for(statement.serial)
+        ):
             self.statement_overflow += 1
             self.dropped = True
             return None
@@ -227,11 +261,19 @@ class Scope:
 
     def add_transaction(self, transaction: RawTransaction) -> None:
         """Keep a transaction while there is room."""
-        kept = self.transactions
-        if len(kept) >= self.limit or self._is_full_for(transaction.serial):
+        kept: list[RawTransaction] = self.__dict__.setdefault("transactions", [])
+        limit = self.origin.limit
+        if len(kept) >= limit or (
+            len(self.sessions) >= limit and self._is_full_for(transaction.serial)
+        ):
             self.dropped = True
         else:
             kept.append(transaction)
+
+    def set_rows(self, index: int, rows: int) -> None:
+        """Say how many rows a statement wrote, which could only be told later."""
+        statements: list[RawStatement] = self.__dict__["statements"]
+        statements[index] = statements[index]._replace(rows=rows)
 
     def wrote_with(self, serial: int) -> bool:
         """Say whether it wrote anything with a session, also inside of a SAVEPOINT."""
@@ -241,7 +283,8 @@ class Scope:
 
     def add_checkout(self, checkout: RawCheckout) -> None:
         """Keep a checkout while there is room."""
-        if len(self.checkouts) < self.limit:
-            self.checkouts.append(checkout)
+        kept: list[RawCheckout] = self.__dict__.setdefault("checkouts", [])
+        if len(kept) < self.origin.limit:
+            kept.append(checkout)
         else:
             self.dropped = True

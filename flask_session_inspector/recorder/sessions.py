@@ -66,7 +66,7 @@ class SessionFacts:
     left_behind: list[RawTransaction] | None = None
     proxy_id: int | None = None
     registry: str | None = None
-    key: object = None
+    key: t.Any = None
     to_delete: t.Mapping[t.Any, object] = NO_STATES
     unknown_registry = False
 
@@ -83,7 +83,8 @@ class SessionFacts:
     @property
     def scope_key(self) -> str | None:
         """The key under which the registry has it, as text."""
-        return hex(self.key) if type(self.key) is int else t.cast("str | None", self.key)
+        key: int | str | None = self.key
+        return hex(key) if isinstance(key, int) else key
 
     def watch_closing(self, session: Session) -> None:
         """Learn when it is closed, though nothing is sent for that.

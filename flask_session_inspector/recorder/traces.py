@@ -116,8 +116,7 @@ class RawTransaction:
             self.add_writes(table, rows)
             cursor.forget()
             if self.scope is not None and index is not None and rows >= 0:
-                statements = self.scope.statements
-                statements[index] = statements[index]._replace(rows=rows)
+                self.scope.set_rows(index, rows)
         self.unsettled = ()
 
     @property
@@ -137,7 +136,8 @@ class RawTransaction:
         """Take note of the end; without an outcome it was just closed."""
         if self.unsettled:
             self.settle()
-        if self.scope is not None and self.scope.closed:
+        scope = self.scope
+        if scope is not None and scope.stopped is not None and scope.closed:
             self.afterwards = self.afterwards or "close"
         else:
             self.ended = now

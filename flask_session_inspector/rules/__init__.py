@@ -7,6 +7,7 @@ pages, documentation and command line take them from here.
 from __future__ import annotations
 
 import collections.abc as cabc
+import functools
 import time
 import typing as t
 
@@ -21,6 +22,7 @@ from . import objects
 from . import ownership
 from . import queries
 from . import sharing
+from . import signs
 from . import threads
 from . import transactions
 from . import writes
@@ -32,7 +34,16 @@ from .catalogue import registered
 if t.TYPE_CHECKING:
     from ..recorder import Scope
 
-__all__ = ["RULES", "Case", "Found", "Rule", "examine", "of_holder"]
+__all__ = [
+    "RULES",
+    "Case",
+    "Found",
+    "Rule",
+    "asked_for",
+    "examine",
+    "of_holder",
+    "signs",
+]
 
 # Registered by being imported.
 _FILES = (
@@ -50,19 +61,27 @@ _FILES = (
 RULES: cabc.Mapping[str, Rule] = registered()
 
 
-def examine(case: Case, ignored: cabc.Collection[str] = ()) -> tuple[Finding, ...]:
-    """Ask every rule about a record.
+@functools.cache
+def asked_for(signs: int, ignored: frozenset[str] = frozenset()) -> tuple[Rule, ...]:
+    """Return the rules that some signs are a reason to ask, in the order of the codes.
 
     :param ignored: The codes that are not asked for.
-    :return: The findings, in the order of the codes.
+    """
+    return tuple(
+        each
+        for each in RULES.values()
+        if each.when & signs and each.code not in ignored
+    )
+
+
+def examine(case: Case, rules: cabc.Iterable[Rule]) -> tuple[Finding, ...]:
+    """Ask rules about a record.
+
+    :return: The findings, in the order of the rules.
     """
     scope = case.scope
-    if not (scope.sessions or scope.checkouts or scope.statements or scope.clues):
-        return ()
     findings: list[Finding] = []
-    for each in RULES.values():
-        if each.code in ignored:
-            continue
+    for each in rules:
         try:
             for found in each.check(case):
                 findings.append(_finding(each, found, scope))

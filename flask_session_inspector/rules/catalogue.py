@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dataclasses import field
 
 from ..records import Severity
+from .signs import ANYTHING
 
 if t.TYPE_CHECKING:
     from ..locations import RawLocation
@@ -57,6 +58,7 @@ class Rule:
     :param severity: Of its findings, unless one says otherwise.
     :param meaning: What the fault is and what it does, in a sentence or two.
     :param fix: What to change.
+    :param when: The signs by which a record can have the fault; any of them will do.
     :param check: Finds the fault in a record that has ended.
     """
 
@@ -65,6 +67,7 @@ class Rule:
     severity: Severity
     meaning: str
     fix: str
+    when: int = field(repr=False, compare=False)
     check: Check = field(repr=False, compare=False)
 
     @property
@@ -82,12 +85,18 @@ _registered: dict[str, Rule] = {}
 
 
 def rule(
-    code: str, name: str, severity: Severity, *, meaning: str, fix: str
+    code: str,
+    name: str,
+    severity: Severity,
+    *,
+    meaning: str,
+    fix: str,
+    when: int = ANYTHING,
 ) -> t.Callable[[Check], Check]:
     """Register a function as a rule."""
 
     def register(check: Check) -> Check:
-        _registered[code] = Rule(code, name, severity, meaning, fix, check)
+        _registered[code] = Rule(code, name, severity, meaning, fix, when, check)
         return check
 
     return register

@@ -18,12 +18,15 @@ from .case import label
 from .case import place
 from .catalogue import Found
 from .catalogue import rule
+from .signs import CONNECTIONS
+from .signs import HELD
 
 
 @rule(
     "FSI202",
     "connection-held",
     "error",
+    when=HELD,
     meaning=marked(
         "A connection that was checked out in the request is not back in its pool"
         " after the teardown. When all are out, every further request waits for one"
@@ -74,6 +77,7 @@ def connection_held(case: Case) -> cabc.Iterator[Found]:
     "FSI205",
     "two-connections",
     "warning",
+    when=CONNECTIONS,
     meaning=marked(
         "One request held two connections of one pool at the same time. When as many"
         " requests run as the pool has connections, each can wait for its second one"

@@ -16,6 +16,9 @@ from .case import label
 from .case import place
 from .catalogue import Found
 from .catalogue import rule
+from .signs import CONTEXTS
+from .signs import LEFT_OPEN
+from .signs import REUSED
 
 _MOST_SHOWN = 5
 
@@ -24,6 +27,7 @@ _MOST_SHOWN = 5
     "FSI102",
     "session-not-removed",
     "error",
+    when=LEFT_OPEN,
     meaning=marked(
         "The app context is gone and its session is not: the registry still holds it,"
         " or it still has a transaction open. Its connection stays checked out, and a"
@@ -76,6 +80,7 @@ def session_not_removed(case: Case) -> cabc.Iterator[Found]:
     "FSI104",
     "context-reused",
     "warning",
+    when=REUSED,
     meaning=marked(
         "The request ran inside an app context that was pushed before it and used the"
         " session of that context, which nobody removes when the request ends. In"
@@ -120,6 +125,7 @@ def context_reused(case: Case) -> cabc.Iterator[Found]:
     "FSI105",
     "nested-context",
     "warning",
+    when=CONTEXTS,
     meaning=marked(
         "One request used two sessions of the same registry, because an app context"
         " was pushed inside of it. The two do not see each other's uncommitted"

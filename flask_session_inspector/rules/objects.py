@@ -15,6 +15,7 @@ from .case import label
 from .case import place
 from .catalogue import Found
 from .catalogue import rule
+from .signs import CLUE
 
 if t.TYPE_CHECKING:
     from ..locations import RawLocation
@@ -24,6 +25,7 @@ if t.TYPE_CHECKING:
     "FSI401",
     "detached-access",
     "error",
+    when=CLUE,
     meaning=marked(
         "An attribute of an object had to be loaded, and the session that the object"
         " came from is gone: DetachedInstanceError."
@@ -79,6 +81,7 @@ def detached_access(case: Case) -> cabc.Iterator[Found]:
     "FSI402",
     "object-outlived-request",
     "warning",
+    when=CLUE,
     meaning=marked(
         "An object that an earlier request loaded is still attached to a live session,"
         " and reading it ran SQL on that session in another request."

@@ -16,12 +16,16 @@ from .case import label
 from .case import place
 from .catalogue import Found
 from .catalogue import rule
+from .signs import CLUE
+from .signs import PINNED
+from .signs import UNREGISTERED
 
 
 @rule(
     "FSI103",
     "session-pinned",
     "error",
+    when=PINNED,
     meaning=marked(
         "Something that lives as long as the application holds a Session itself, not a"
         " way to get one. Every request that goes through it shares that one session;"
@@ -52,6 +56,7 @@ def session_pinned(case: Case) -> cabc.Iterator[Found]:
     "FSI108",
     "session-outside-registry",
     "warning",
+    when=UNREGISTERED,
     meaning=marked(
         "A Session that no known registry made served the request. That is fine where"
         " it is closed in the same request; nothing else will remove it."
@@ -107,6 +112,7 @@ def session_outside_registry(case: Case) -> cabc.Iterator[Found]:
     "FSI109",
     "attached-elsewhere",
     "error",
+    when=CLUE,
     meaning=marked(
         "An object of one session was added to another, which SQLAlchemy refuses:"
         ' "Object is already attached to session".'

@@ -13,16 +13,19 @@ from .case import label
 from .case import place
 from .catalogue import Found
 from .catalogue import rule
+from .signs import REPEATED
+from .signs import STATEMENTS
 
-# The meanings say these numbers: a text that is translated is not put together.
+# The meanings say this number and REPEATED: a text that is translated is not put
+# together.
 BURST = 10
-REPEATED = 5
 
 
 @rule(
     "FSI501",
     "lazy-load-burst",
     "warning",
+    when=STATEMENTS,
     meaning=marked(
         "10 or more lazy loads of one relationship in one request, one statement for"
         " each object (N+1)."
@@ -63,6 +66,7 @@ def lazy_load_burst(case: Case) -> cabc.Iterator[Found]:
     "FSI502",
     "repeated-statement",
     "info",
+    when=STATEMENTS,
     meaning=marked(
         "One request sent the same query with the same parameters 5 times or more."
     ),

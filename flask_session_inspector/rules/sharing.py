@@ -12,12 +12,14 @@ from .case import label
 from .case import place
 from .catalogue import Found
 from .catalogue import rule
+from .signs import SHARED
 
 
 @rule(
     "FSI101",
     "session-shared",
     "error",
+    when=SHARED,
     meaning=marked(
         "One Session served two requests. Objects that one request loaded or changed"
         " are still in it for the other, in the same transaction, so a request can"
@@ -59,6 +61,7 @@ def session_shared(case: Case) -> cabc.Iterator[Found]:
     "FSI106",
     "scope-key-recycled",
     "error",
+    when=SHARED,
     meaning=marked(
         "The scope began with a session that a dead one had left in the registry under"
         " the same key. Flask-SQLAlchemy's key is the id() of the app context, and"
@@ -97,6 +100,7 @@ def scope_key_recycled(case: Case) -> cabc.Iterator[Found]:
     "FSI107",
     "scope-too-coarse",
     "error",
+    when=SHARED,
     meaning=marked(
         "The registry gave two requests one session, because its scopefunc returned"
         " the same key for both, such as the id of a thread that serves one request"

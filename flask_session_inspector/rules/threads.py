@@ -19,12 +19,16 @@ from .case import label
 from .case import place
 from .catalogue import Found
 from .catalogue import rule
+from .signs import CLUE
+from .signs import CONTEXTS
+from .signs import SHARED
 
 
 @rule(
     "FSI301",
     "cross-thread",
     "error",
+    when=CLUE | SHARED,
     meaning=marked(
         "A session was used by a thread or greenlet while it was another's. A Session"
         " is not safe for that: statements of the two mix in one transaction, and its"
@@ -103,6 +107,7 @@ def _lent(case: Case, used: RawSession, before: Earlier) -> Found:
     "FSI302",
     "used-after-teardown",
     "error",
+    when=CLUE,
     meaning=marked(
         "A session ran SQL after the request that first used it was torn down, outside"
         " of any other request. Nothing will end that transaction or return its"
@@ -144,6 +149,7 @@ def used_after_teardown(case: Case) -> cabc.Iterator[Found]:
     "FSI303",
     "stream-changed-session",
     "warning",
+    when=CONTEXTS,
     meaning=marked(
         "The view used one session and the generator of its streamed response another:"
         " the first was removed when the view returned. Objects of the view are"
@@ -188,6 +194,7 @@ def stream_changed_session(case: Case) -> cabc.Iterator[Found]:
     "FSI304",
     "context-abandoned",
     "warning",
+    when=CLUE,
     meaning=marked(
         "An app context that used a session is still pushed while its thread already"
         " serves another request. Its session is not removed, and Flask before 3.2"
@@ -226,6 +233,7 @@ def context_abandoned(case: Case) -> cabc.Iterator[Found]:
     "FSI305",
     "used-after-fork",
     "error",
+    when=CLUE,
     meaning=marked(
         "A transaction that the parent process began, or a pooled connection that it"
         " opened, is used in a child. Both talk over one socket then: answers get mixed"

@@ -16,12 +16,15 @@ from .case import label
 from .case import place
 from .catalogue import Found
 from .catalogue import rule
+from .signs import CLUE
+from .signs import LONG
 
 
 @rule(
     "FSI203",
     "idle-in-transaction",
     "warning",
+    when=LONG,
     meaning=marked(
         "A transaction stayed open while no SQL ran, longer than"
         " SESSION_INSPECTOR_IDLE_TRANSACTION_MS. Its connection serves nobody else"
@@ -73,6 +76,7 @@ def idle_in_transaction(case: Case) -> cabc.Iterator[Found]:
     "FSI204",
     "poisoned-session",
     "error",
+    when=CLUE,
     meaning=marked(
         "A flush failed and nobody rolled back, so the session refuses everything"
         " since: PendingRollbackError. The error that is seen is not the one that"
@@ -109,6 +113,7 @@ def poisoned_session(case: Case) -> cabc.Iterator[Found]:
     "FSI206",
     "sql-in-commit-hook",
     "error",
+    when=CLUE,
     meaning=marked(
         "A hook of a commit (after_commit, models_committed) asked the session for"
         " SQL, also by reading an attribute that the commit had expired. The session"

@@ -18,6 +18,7 @@ from .case import label
 from .case import place
 from .catalogue import Found
 from .catalogue import rule
+from .signs import DISCARDED
 
 _CREATE = re.compile(
     r"\s*CREATE\s+(?:GLOBAL\s+|LOCAL\s+)?TEMP(?:ORARY)?\s+TABLE\s+"
@@ -30,6 +31,7 @@ _CREATE = re.compile(
     "FSI201",
     "discarded-writes",
     "error",
+    when=DISCARDED,
     meaning=marked(
         "Rows were written, or objects added, changed or deleted, and then thrown away:"
         " the session was closed without a commit, though nobody rolled back and no"

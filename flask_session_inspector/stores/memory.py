@@ -68,7 +68,7 @@ class MemoryStore:
         self._begin()
 
     def put(self, scope: Scope, *, keep: bool = True, revive: bool = False) -> None:
-        key = scope.number if scope.token == self.epoch else str(scope.id)
+        key = scope.number if scope.origin.token == self.epoch else str(scope.id)
         entries = self._entries
         # What leaves the ring is freed after the lock: that can run host code.
         replaced = evicted = None

@@ -204,6 +204,6 @@ def test_sessions_that_are_gone_are_forgotten(
     for _ in range(30):
         assert held_by(shop_of) == PLACES
     state = shop_of.inspection.recording.suspects
-    assert len(state._pinned) <= 6
+    assert len(state.pinned) <= 6
     assert len(state._held) <= 6
     assert len(state._first_seen) <= 7
