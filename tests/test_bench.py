@@ -111,14 +111,22 @@ def test_a_variant_records_what_its_name_says(
         assert record.statement_count == (1000 if record.path != "/none" else 0)
 
 
-def test_the_worker_counts_the_collector(make_variant: t.Callable[..., t.Any]) -> None:
+def test_the_worker_counts_the_collector() -> None:
     collector = worker.Collector()
     try:
+        gc.collect(1)
+        assert collector.usual > 0
+        assert collector.full == 0
         gc.collect()
-        assert collector.seconds > 0
-        assert worker.measure(make_variant("bare"), "/none", 1, 2) > 0
+        assert collector.full > 0
     finally:
         gc.callbacks.remove(collector._note)
+
+
+def test_requests_in_threads_are_measured(
+    make_variant: t.Callable[..., t.Any],
+) -> None:
+    assert worker.measure(make_variant("ours"), "/one", 2, 3) > 0
 
 
 def test_a_failing_application_is_not_measured(
@@ -208,6 +216,15 @@ def test_growth_is_of_one_request(make_variant: t.Callable[..., t.Any]) -> None:
         tracemalloc.stop()
     assert long > short > 0
     assert objects > 0
+
+
+def test_a_store_that_is_looked_through_is_emptied(
+    make_variant: t.Callable[..., t.Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retained, "FILL", 3)
+    app = make_variant("ours")
+    assert isinstance(retained.full_collection(app), float)
+    assert app.extensions["session_inspector"].requests() == []
 
 
 def test_handing_over_is_measured() -> None:

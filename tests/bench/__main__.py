@@ -102,7 +102,10 @@ def measure(runs: Runs, tell: t.Callable[[str], object]) -> report.Measured:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description="Measure what the inspector costs, and write it as Markdown.",
+    )
     parser.add_argument(
         "--quick", action="store_true", help="take a minute, and be less exact"
     )

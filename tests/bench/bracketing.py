@@ -36,7 +36,7 @@ class Took(t.NamedTuple):
     """How many microseconds something took for each request.
 
     :ivar own: Without the garbage collector.
-    :ivar collector: The garbage collector.
+    :ivar collector: The usual work of the garbage collector.
     """
 
     own: float
@@ -49,8 +49,8 @@ class Comparison(t.NamedTuple):
     :ivar bare: What the bare application takes.
     :ivar added: What comes on top: the median of bracketed runs, and ``collector``.
     :ivar low: The lower quartile of that, and ``high`` the upper one.
-    :ivar collector: What of it the garbage collector takes, on average: it comes too
-        seldom for a median to see it.
+    :ivar collector: What of it the garbage collector's usual work takes, on average:
+        it comes too seldom for a median to see it.
     """
 
     bare: float
@@ -81,10 +81,9 @@ class Worker:
         answer = self._process.stdout.readline()
         if not answer:
             raise RuntimeError("A process of the benchmark has ended.")
-        took, collector = (
-            float(seconds) / requests / job.threads * 1e6 for seconds in answer.split()
+        return Took(
+            *(float(text) / requests / job.threads * 1e6 for text in answer.split())
         )
-        return Took(took - collector, collector)
 
     def _send(self, *words: object) -> None:
         assert self._process.stdin is not None
