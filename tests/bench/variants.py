@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import importlib
 import importlib.util
 import typing as t
 
@@ -84,19 +85,19 @@ class Variant(t.NamedTuple):
     :ivar title: What the tables call it.
     :ivar configure: Runs before the database extension is initialised.
     :ivar add: Runs after that.
-    :ivar needs: The module without which it cannot be had.
+    :ivar needs: The modules without which it cannot be had.
     """
 
     title: str
     configure: cabc.Callable[[flask.Flask], object] = lambda app: None
     add: cabc.Callable[[flask.Flask, SQLAlchemy], object] = lambda app, db: None
-    needs: str = "flask"
+    needs: tuple[str, ...] = ()
 
     @property
     def is_there(self) -> bool:
         """Whether what it needs is installed."""
         try:
-            return importlib.util.find_spec(self.needs) is not None
+            return all(importlib.util.find_spec(name) for name in self.needs)
         except ModuleNotFoundError:  # Of a package that it is in.
             return False
 
@@ -133,19 +134,35 @@ def _trace(app: flask.Flask, db: SQLAlchemy) -> None:
         )
 
 
+def import_all() -> None:
+    """Import what any variant needs.
+
+    Modules that are merely imported make a request take some percent longer: all else
+    lies elsewhere in memory. That is no part of what one of them costs.
+    """
+    for variant in VARIANTS.values():
+        if variant.is_there:
+            for name in variant.needs:
+                importlib.import_module(name)
+
+
+_OURS = ("flask_session_inspector",)
+
 VARIANTS: dict[str, Variant] = {
     "bare": Variant("bare"),
     "control": Variant("bare again (A/A)"),
-    "ours": Variant("Flask-Session-Inspector", add=_inspect),
+    "ours": Variant("Flask-Session-Inspector", add=_inspect, needs=_OURS),
     "no-locations": Variant(
         "… without locations",
         lambda app: app.config.update(SESSION_INSPECTOR_LOCATIONS=False),
         _inspect,
+        _OURS,
     ),
     "disabled": Variant(
         "… disabled",
         lambda app: app.config.update(SESSION_INSPECTOR_ENABLED=False),
         _inspect,
+        _OURS,
     ),
     "record-queries": Variant(
         "record_queries",
@@ -155,11 +172,15 @@ VARIANTS: dict[str, Variant] = {
         "Flask-DebugToolbar, SQL panel",
         lambda app: app.config.update(SQLALCHEMY_RECORD_QUERIES=True),
         _use_toolbar,
-        needs="flask_debugtoolbar",
+        needs=("flask_debugtoolbar", "flask_debugtoolbar.panels.sqlalchemy"),
     ),
     "opentelemetry": Variant(
         "OpenTelemetry",
         add=_trace,
-        needs="opentelemetry.instrumentation.sqlalchemy",
+        needs=(
+            "opentelemetry.instrumentation.flask",
+            "opentelemetry.instrumentation.sqlalchemy",
+            "opentelemetry.sdk.trace",
+        ),
     ),
 }

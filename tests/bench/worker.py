@@ -16,6 +16,7 @@ import typing as t
 import flask
 from werkzeug.test import EnvironBuilder
 
+from .variants import import_all
 from .variants import make_app
 
 # What the inspector retains unless configured otherwise.
@@ -91,6 +92,7 @@ def measure(app: flask.Flask, path: str, requests: int, threads: int) -> float:
 
 
 def main() -> None:
+    import_all()
     variant, database = sys.stdin.readline().rstrip("\n").split(maxsplit=1)
     app = make_app(variant, database)
     # Only when no more records can be retained does each push out another.
