@@ -3,12 +3,13 @@
 PYTHON ?= python3
 PORT ?= 5000
 PYTEST_ARGS ?= --numprocesses auto
+BENCH_ARGS ?= --output docs/performance.md
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test upstream run-upstream lint types docs screenshots clean
+.PHONY: help demo test upstream run-upstream lint types docs screenshots bench clean
 
 help:
 	@echo 'make demo   serve the demo shop at 127.0.0.1:$(PORT) (PORT=... to change)'
@@ -18,6 +19,7 @@ help:
 	@echo 'make lint   check style, formatting and types'
 	@echo 'make docs   build the documentation into docs/_build/html'
 	@echo 'make screenshots  take the pictures in docs/images again, with Chromium'
+	@echo 'make bench  measure what it costs, for docs/performance.md (BENCH_ARGS=--quick to look)'
 	@echo 'make clean  remove the virtual environment and what was built'
 
 # The server is run without a shell around it, so that Ctrl-C ends it quietly.
@@ -54,6 +56,10 @@ docs: $(VENV)/.installed-docs
 
 screenshots: $(VENV)/.installed-screenshots
 	@$(BIN)/python -m demo_app.screenshots
+
+# On a machine that does nothing else; BENCH_CPU=... names the core to run on.
+bench: $(VENV)/.installed-bench
+	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) .venv-upstream build dist docs/_build .mypy_cache .pytest_cache .ruff_cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import importlib
 import importlib.util
 import typing as t
 
@@ -26,38 +27,45 @@ class Item(Base):
     name: Mapped[str] = mapped_column(sa.String(50))
 
 
-def make_app(variant: str, database: str) -> flask.Flask:
+def make_app(variant: str, database: str, **config: t.Any) -> flask.Flask:
     """Make the application, with one thing added to it.
 
     :param variant: A key of :data:`VARIANTS`.
     :param database: The URL of a database that :func:`fill` has filled.
+    :param config: What to configure otherwise.
     """
     app = flask.Flask(__name__)
     app.config |= {
         "SECRET_KEY": "bench",
         "SQLALCHEMY_DATABASE_URI": database,
         "SESSION_INSPECTOR_ENABLED": True,
-        "SESSION_INSPECTOR_MAX_REQUESTS": 1000,
+        **config,
     }
     VARIANTS[variant].configure(app)
     db = SQLAlchemy(app, model_class=Base)
 
     @app.get("/none")
-    def none() -> str:
-        return "nothing"
+    def none() -> flask.Response:
+        return _answer("nothing")
 
     @app.get("/one")
-    def one() -> str:
-        return db.session.get_one(Item, 7).name
+    def one() -> flask.Response:
+        return _answer(db.session.get_one(Item, 7).name)
 
     @app.get("/many/<int:n>")
-    def many(n: int) -> str:
+    def many(n: int) -> flask.Response:
         for number in range(1, n + 1):
             item = db.session.get_one(Item, number)
-        return item.name
+        return _answer(item.name)
 
     VARIANTS[variant].add(app, db)
     return app
+
+
+def _answer(text: str) -> flask.Response:
+    # The toolbar renders itself into HTML, which takes a hundred times as long as all
+    # that is compared here.
+    return flask.Response(text, mimetype="text/plain")
 
 
 def fill(database: str) -> None:
@@ -77,19 +85,19 @@ class Variant(t.NamedTuple):
     :ivar title: What the tables call it.
     :ivar configure: Runs before the database extension is initialised.
     :ivar add: Runs after that.
-    :ivar needs: The module without which it cannot be had.
+    :ivar needs: The modules without which it cannot be had.
     """
 
     title: str
     configure: cabc.Callable[[flask.Flask], object] = lambda app: None
     add: cabc.Callable[[flask.Flask, SQLAlchemy], object] = lambda app, db: None
-    needs: str = "flask"
+    needs: tuple[str, ...] = ()
 
     @property
     def is_there(self) -> bool:
         """Whether what it needs is installed."""
         try:
-            return importlib.util.find_spec(self.needs) is not None
+            return all(importlib.util.find_spec(name) for name in self.needs)
         except ModuleNotFoundError:  # Of a package that it is in.
             return False
 
@@ -117,38 +125,62 @@ def _trace(app: flask.Flask, db: SQLAlchemy) -> None:
 
     # Spans are made and ended, and go nowhere: what an exporter costs is not counted.
     provider = TracerProvider()
-    FlaskInstrumentor().instrument_app(app, tracer_provider=provider)
+    instrumentor: t.Any = FlaskInstrumentor()
+    instrumentor.instrument_app(app, tracer_provider=provider)
     with app.app_context():
-        SQLAlchemyInstrumentor().instrument(engine=db.engine, tracer_provider=provider)
+        # It declares no SQLAlchemy after 2.0, but it works with 2.1.
+        SQLAlchemyInstrumentor().instrument(
+            engine=db.engine, tracer_provider=provider, skip_dep_check=True
+        )
 
+
+def import_all() -> None:
+    """Import what any variant needs.
+
+    Modules that are merely imported make a request take some percent longer: all else
+    lies elsewhere in memory. That is no part of what one of them costs.
+    """
+    for variant in VARIANTS.values():
+        if variant.is_there:
+            for name in variant.needs:
+                importlib.import_module(name)
+
+
+_OURS = ("flask_session_inspector",)
 
 VARIANTS: dict[str, Variant] = {
     "bare": Variant("bare"),
     "control": Variant("bare again (A/A)"),
-    "ours": Variant("Flask-Session-Inspector", add=_inspect),
+    "ours": Variant("Flask-Session-Inspector", add=_inspect, needs=_OURS),
     "no-locations": Variant(
         "… without locations",
         lambda app: app.config.update(SESSION_INSPECTOR_LOCATIONS=False),
         _inspect,
+        _OURS,
     ),
     "disabled": Variant(
         "… disabled",
         lambda app: app.config.update(SESSION_INSPECTOR_ENABLED=False),
         _inspect,
+        _OURS,
     ),
     "record-queries": Variant(
         "record_queries",
         lambda app: app.config.update(SQLALCHEMY_RECORD_QUERIES=True),
     ),
     "toolbar": Variant(
-        "DebugToolbar, SQL panel",
+        "Flask-DebugToolbar, SQL panel",
         lambda app: app.config.update(SQLALCHEMY_RECORD_QUERIES=True),
         _use_toolbar,
-        needs="flask_debugtoolbar",
+        needs=("flask_debugtoolbar", "flask_debugtoolbar.panels.sqlalchemy"),
     ),
     "opentelemetry": Variant(
         "OpenTelemetry",
         add=_trace,
-        needs="opentelemetry.instrumentation.sqlalchemy",
+        needs=(
+            "opentelemetry.instrumentation.flask",
+            "opentelemetry.instrumentation.sqlalchemy",
+            "opentelemetry.sdk.trace",
+        ),
     ),
 }
