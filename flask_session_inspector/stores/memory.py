@@ -11,6 +11,9 @@ from ..recorder import Scope
 from ..records import RequestRecord
 from .base import StoreCounters
 
+# How many records are taken at first, where all may be wanted.
+_PORTION = 100
+
 
 class _Entry:
     """A retained scope, its place, and its record once somebody has looked."""
@@ -92,15 +95,27 @@ class MemoryStore:
         return None if entry is None else self._record(entry)
 
     def scan(self, after: int, before: int | None) -> cabc.Iterator[RequestRecord]:
-        # Taken at once, so that records can be built without holding the lock.
-        entries = []
+        # Taken in portions, so that records can be built without holding the lock,
+        # and no more of them are touched than somebody wants to have.
+        most = _PORTION
+        while True:
+            entries = self._newest(most, after, before)
+            for entry in entries:
+                yield self._record(entry)
+            if len(entries) < most:
+                return
+            # Each walk begins at the newest: so all of them cost twice as much as one.
+            most, before = most * 2, entries[-1].place
+
+    def _newest(self, most: int, after: int, before: int | None) -> list[_Entry]:
+        entries: list[_Entry] = []
         with self._lock:
             for entry in reversed(self._entries.values()):
-                if entry.place <= after:
+                if entry.place <= after or len(entries) == most:
                     break
                 if before is None or entry.place < before:
                     entries.append(entry)
-        return map(self._record, entries)
+        return entries
 
     def clear(self) -> None:
         with self._lock:
