@@ -16,6 +16,7 @@ import msgspec
 from . import verdicts
 from .builder import RecordBuilder
 from .config import Config
+from .digest import Digest
 from .masking import Masker
 from .process import process
 from .queries import RecordFilter
@@ -70,6 +71,7 @@ class Inspection:
         masker = Masker(config.sensitive_keys)
         self._builder = RecordBuilder(masker, keep_literals=config.capture_parameters)
         self._store = open_store(config.store, config.max_requests, self._builder)
+        self._digest = Digest(self._store)
         self.recording = Recording(app, config, self._store, self._builder, masker)
         self._app = weakref.ref(app)
         self._current_scope = current_scope
@@ -115,6 +117,12 @@ class Inspection:
     def oldest_place(self) -> int:
         """The place of the oldest record that is retained."""
         return self._store.oldest()
+
+    @property
+    def digest(self) -> Digest:
+        """What the retained records come to, for the pages."""
+        self._settle(self.recording)
+        return self._digest
 
     def place(self, record_id: str) -> int:
         """Return the place of a record, 0 if it is not retained."""
@@ -223,16 +231,12 @@ class Inspection:
         :param holders: What :meth:`audit` answered, where it was just asked.
         :return: Newest first. What the audit finds has no ``request_id``.
         """
-        self._settle(self.recording)
-        found = [
-            finding
-            for record in self._store.scan(0, None)
-            for finding in record.findings
-        ]
+        found = list(self.digest.findings())
         if PINNED not in self.config.ignore_findings:
             asked = self.audit() if holders is None else holders
             found += self.recording.suspects.findings(asked)
-        return sorted(found, key=lambda finding: finding.at, reverse=True)
+        found.sort(key=lambda finding: finding.at, reverse=True)
+        return found
 
     def audit(self) -> list[Holder]:
         """Return every known object that holds a session."""
@@ -253,8 +257,7 @@ class Inspection:
         self,
     ) -> tuple[verdicts.Verdict, verdicts.Verdict, verdicts.Verdict]:
         """Return the three verdicts over all retained records."""
-        self._settle(self.recording)
-        return verdicts.judge(self._store.scan(0, None))
+        return self.digest.verdicts()
 
     def process(self) -> dict[str, t.Any]:
         """Return ``pid``, ``store`` (its URL) and whether that is ``shared``."""

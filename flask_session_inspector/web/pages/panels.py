@@ -36,7 +36,7 @@ from .wording import worst_tone
 if t.TYPE_CHECKING:
     from ...inspection import Inspection
 
-MOST_STATEMENTS, MOST_SESSIONS, MOST_OTHERS, MOST_READ = 50, 3, 20, 1000
+MOST_STATEMENTS, MOST_SESSIONS, MOST_OTHERS = 50, 3, 20
 DETAIL_VIEW = "record_page"
 
 
@@ -199,11 +199,12 @@ def _users(inspection: Inspection, record: RequestRecord) -> dict[int, int]:
     All others cannot have been seen before, and reading every record would cost
     the request that is being shown.
     """
-    users = {}
-    for session in record.sessions:
-        if session.first_request_id == record.id:
-            continue
-        records = inspection.requests(MOST_READ, session=session.serial)
-        others = {each.id for each in records if each.kind == "request"} - {record.id}
-        users[session.serial] = len(others) + (record.kind == "request")
-    return users
+    serials = {
+        each.serial for each in record.sessions if each.first_request_id != record.id
+    }
+    if not serials:
+        return {}
+    # While it runs, it is not among those that are retained.
+    missing = record.kind == "request" and not inspection.place(record.id)
+    served = inspection.digest.served(serials)
+    return {serial: number + missing for serial, number in served.items()}

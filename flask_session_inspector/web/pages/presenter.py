@@ -10,6 +10,7 @@ from ...records import RequestRecord
 from ...records import SessionRecord
 from ..drawing.mini import Mini
 from ..drawing.mini import mini
+from ..grouping import FindingGroup
 from ..grouping import group_findings
 from .formats import Moment
 from .formats import milliseconds
@@ -158,8 +159,13 @@ def _session_chip(
 
 def finding_chips(findings: cabc.Iterable[Finding]) -> tuple[FindingChip, ...]:
     """Present findings as one chip per code, the most severe first."""
+    return group_chips(group_findings(findings))
+
+
+def group_chips(groups: cabc.Iterable[FindingGroup]) -> tuple[FindingChip, ...]:
+    """Present findings that are grouped, likewise."""
     chips = []
-    for group in group_findings(findings):
+    for group in groups:
         tone, icon, word = severity_words(group.severity)
         number = len(group.findings)
         times = f" \N{MULTIPLICATION SIGN} {number:,}" if number > 1 else ""
