@@ -31,6 +31,7 @@ from .rendering import render
 from .translating import English
 from .translating import gettext
 from .translating import language
+from .translating import one_language
 
 if t.TYPE_CHECKING:
     from flask import Blueprint
@@ -202,7 +203,8 @@ class SessionsView(BaseView):  # type: ignore[misc] # of a module without types
         # If a view raises TypeError, Flask-Admin calls it once more in another way,
         # and what is seen is the error of that.
         if getattr(fn, "__name__", "") in _VIEWS:
-            return fn(self, *args, **kwargs)
+            with one_language():
+                return fn(self, *args, **kwargs)
         return super()._run_view(fn, *args, **kwargs)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import typing as t
 from dataclasses import dataclass
-from dataclasses import replace
 
 from ...phrases import marked
 from ...records import Holder
@@ -103,7 +102,7 @@ def _row(holder: Holder) -> HolderRow:
     return HolderRow(
         tuple(holder.where.split(" > ")),
         holder.holds,
-        replace(verdict, label=gettext(verdict.label)),
+        verdict._replace(label=gettext(verdict.label)),
         "" if holder.session is None else f"S{holder.session}",
         "" if holder.proxy_id is None else f"{holder.proxy_id:#x}",
         stated(holder.hint),

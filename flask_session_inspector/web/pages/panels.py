@@ -25,6 +25,7 @@ from .headlines import of_record
 from .headlines import shared_serials
 from .links import Links
 from .links import RecordNames
+from .presenter import Beside
 from .presenter import RecordRow
 from .presenter import record_row
 from .record_rows import StatementRow
@@ -38,19 +39,6 @@ if t.TYPE_CHECKING:
 
 MOST_STATEMENTS, MOST_SESSIONS, MOST_OTHERS = 50, 3, 20
 DETAIL_VIEW = "record_page"
-
-
-@dataclass(frozen=True)
-class OtherRow:
-    """Another request, made since the page was loaded.
-
-    :param kind: What it was, as far as the server knows.
-    :param path: Its path as a browser knows it, without the query string.
-    """
-
-    kind: str
-    path: str
-    row: RecordRow
 
 
 @dataclass(frozen=True)
@@ -75,7 +63,7 @@ class PanelView:
     timeline: Timeline | None
     statements: tuple[StatementRow, ...]
     more: int
-    others: tuple[OtherRow, ...]
+    others: tuple[RecordRow, ...]
     more_others: bool
     links: Links
 
@@ -170,11 +158,12 @@ def _is_redirect(record: RequestRecord) -> bool:
     return record.status is not None and 300 <= record.status < 400
 
 
-def _other_row(record: RequestRecord, idle_ms: float) -> OtherRow:
+def _other_row(record: RequestRecord, idle_ms: float) -> RecordRow:
     kind = gettext("redirect") if _is_redirect(record) else gettext("request")
     # In a record, a path begins where the application is mounted.
     path = request.script_root + (record.path or "").partition("?")[0]
-    return OtherRow(kind, path, record_row(record, {}, idle_ms=idle_ms))
+    row = record_row(record, {}, idle_ms=idle_ms)
+    return row._replace(beside=Beside(kind, path))
 
 
 def admin_links(inspection: Inspection, record_id: str) -> Links:

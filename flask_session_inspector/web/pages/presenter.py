@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
-from dataclasses import dataclass
+import typing as t
 
 from ...records import Finding
 from ...records import RequestRecord
@@ -30,8 +30,7 @@ from .wording import worst_tone
 MOST_CHIPS, MOST_GLYPHS = 4, 6
 
 
-@dataclass(frozen=True)
-class Chip:
+class Chip(t.NamedTuple):
     """A short label in a frame.
 
     :param title: What it means, shown on hovering and read out.
@@ -43,8 +42,7 @@ class Chip:
     title: str = ""
 
 
-@dataclass(frozen=True)
-class FindingChip:
+class FindingChip(t.NamedTuple):
     """The findings of one code, as a label.
 
     :param times: How many there are, empty for one.
@@ -59,8 +57,18 @@ class FindingChip:
     severity: str
 
 
-@dataclass(frozen=True)
-class RecordRow:
+class Beside(t.NamedTuple):
+    """What the panel says of another request, made since the page was loaded.
+
+    :param kind: What it was, as far as the server knows.
+    :param path: Its path as a browser knows it, without the query string.
+    """
+
+    kind: str
+    path: str
+
+
+class RecordRow(t.NamedTuple):
     """A record in the list.
 
     :param more_sessions: How many sessions have no chip; likewise
@@ -68,6 +76,7 @@ class RecordRow:
     :param tone: Whether the row is marked.
     :param place: Its place in the store.
     :param is_update: Whether it is of use to a page only that shows the record.
+    :param beside: What the panel says of it; ``None`` in the list.
     """
 
     id: str
@@ -87,6 +96,7 @@ class RecordRow:
     tone: Tone
     place: int
     is_update: bool
+    beside: Beside | None = None
 
 
 def record_row(
@@ -131,7 +141,7 @@ def record_row(
         mini(record, idle_ms=idle_ms),
         f"{record.statement_count:,}",
         milliseconds(record.duration_ms),
-        finding_chips(record.findings),
+        finding_chips(record.findings) if record.findings else (),
         "bad" if "bad" in tones else "warn" if "warn" in tones else "",
         place,
         is_update,

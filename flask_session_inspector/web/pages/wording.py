@@ -46,8 +46,7 @@ _ORIGINS = {
 }
 
 
-@dataclass(frozen=True)
-class Glyph:
+class Glyph(t.NamedTuple):
     """An icon that never stands without its words.
 
     :param icon: The icon's name in ``_icons.html``.
