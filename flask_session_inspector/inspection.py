@@ -17,6 +17,8 @@ from . import verdicts
 from .builder import RecordBuilder
 from .config import Config
 from .digest import Digest
+from .lately import Audit
+from .lately import LastAudit
 from .masking import Masker
 from .process import process
 from .queries import RecordFilter
@@ -73,6 +75,10 @@ class Inspection:
         self._store = open_store(config.store, config.max_requests, self._builder)
         self._digest = Digest(self._store)
         self.recording = Recording(app, config, self._store, self._builder, masker)
+        suspects = self.recording.suspects
+        self._last_audit = LastAudit(
+            suspects.audit, self._store.latest, lambda: suspects.found
+        )
         self._app = weakref.ref(app)
         self._current_scope = current_scope
         self._settle = settle
@@ -240,7 +246,15 @@ class Inspection:
 
     def audit(self) -> list[Holder]:
         """Return every known object that holds a session."""
-        return self.recording.suspects.audit()
+        return self._last_audit.fresh().holders
+
+    def audit_for_page(self, *, is_open: bool) -> Audit:
+        """Return what :meth:`audit` does, and whether it is what it was before.
+
+        :param is_open: The page is open and asks again and again, which must not cost
+            an audit each time.
+        """
+        return self._last_audit.recent() if is_open else self._last_audit.fresh()
 
     def kept_alive_by(self, session: int) -> list[str]:
         """Name what keeps a session alive, by looking through all objects.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ...digest import Summary
 from ...phrases import marked
 from ...records import Finding
+from ...records import Holder
 from ...records import RequestRecord
 from ...rules import RULES
 from ...verdicts import Judgement
@@ -128,19 +129,20 @@ class ListPage:
 def list_page(
     inspection: Inspection,
     query: cabc.Mapping[str, str],
+    holders: cabc.Sequence[Holder],
     *,
     since: str | None = None,
 ) -> ListPage:
     """Read the list.
 
     :param query: What :data:`LIST_QUERY` names, as it was typed.
+    :param holders: What the audit found.
     :param since: The cursor of a page that is open: only what is new to it becomes a
         row, and what this changes of earlier rows.
     """
     digest = inspection.digest
     summary = digest.summary(MOST_EVIDENCE)
     idle_ms = inspection.config.idle_transaction_ms
-    holders = inspection.audit()
     pinned = [each for each in holders if each.verdict == "pinned"]
     findings = inspection.findings(holders)
     groups = group_findings(findings)
