@@ -70,6 +70,11 @@ def _group(code: str, findings: list[Finding]) -> FindingGroup:
     )
 
 
+def most_severe_first(findings: cabc.Iterable[Finding]) -> list[Finding]:
+    """Sort findings by their severity, and leave those of one as they are."""
+    return sorted(findings, key=lambda each: _ORDER[each.severity])
+
+
 def most_severe(findings: cabc.Iterable[Finding]) -> Finding | None:
     """Return the finding to be told first: the newest of the first group."""
     return worst_of(group_findings(findings))

@@ -15,6 +15,7 @@ from ..drawing.flow import Step
 from ..drawing.flow import flow
 from ..drawing.timeline import Timeline
 from ..drawing.timeline import timeline
+from ..grouping import most_severe_first
 from ..translating import gettext
 from ..translating import ngettext
 from .finding_cards import FindingCard
@@ -37,7 +38,7 @@ from .wording import worst_tone
 if t.TYPE_CHECKING:
     from ...inspection import Inspection
 
-MOST_STATEMENTS, MOST_SESSIONS, MOST_OTHERS = 50, 3, 20
+MOST_STATEMENTS, MOST_SESSIONS, MOST_OTHERS, MOST_FINDINGS = 50, 3, 20, 20
 DETAIL_VIEW = "record_page"
 
 
@@ -46,6 +47,7 @@ class PanelView:
     """One record in the panel.
 
     :param subtitle: What stands below the panel's name in the toolbar.
+    :param more_findings: How many findings are not listed.
     :param more: How many statements are not listed.
     :param others: The requests since then.
     :param more_others: Whether there are more of these.
@@ -60,6 +62,7 @@ class PanelView:
     headline: Headline
     steps: tuple[Step, ...]
     findings: tuple[FindingCard, ...]
+    more_findings: int
     timeline: Timeline | None
     statements: tuple[StatementRow, ...]
     more: int
@@ -86,6 +89,9 @@ def panel_view(
     idle_ms = inspection.config.idle_transaction_ms
     headline = of_record(record, users, pending=pending)
     names = RecordNames(inspection, [record])
+    findings = record.findings
+    if len(findings) > MOST_FINDINGS:
+        findings = tuple(most_severe_first(findings)[:MOST_FINDINGS])
     others = [] if pending else other_requests(inspection, record, redirects)
     return PanelView(
         record.id,
@@ -95,7 +101,8 @@ def panel_view(
         milliseconds(record.duration_ms),
         headline,
         flow(record, shared, pending=pending),
-        finding_cards(record.findings, names, headlined=headline.finding),
+        finding_cards(findings, names, headlined=headline.finding),
+        len(record.findings) - len(findings),
         timeline(
             record,
             idle_ms=idle_ms,

@@ -116,28 +116,34 @@ def record_row(
     """
     verb, target = heading(record)
     shared = shared_serials(record, users)
-    chips = [_session_chip(record, each, users, shared) for each in record.sessions]
     # What is wrong must not be the part that is left out.
-    chips.sort(key=lambda chip: chip.tone == "")
-    glyphs = [
-        transaction_glyph(each)
+    sessions = sorted(
+        record.sessions, key=lambda each: not _session_tone(record, each, shared)
+    )
+    transactions = [
+        each
         for session in record.sessions
         for each in session.transactions
         if not each.nested
     ]
-    status = status_glyph(record)
-    tones = {worst_tone(record.findings), *(chip.tone for chip in chips)}
+    tones = {_session_tone(record, each, shared) for each in record.sessions}
+    tones.add(worst_tone(record.findings))
     return RecordRow(
         record.id,
         moment(record.started_at),
         record.kind,
         verb,
         target,
-        status,
-        tuple(chips[:MOST_CHIPS]),
-        len(chips[MOST_CHIPS:]),
-        tuple(glyphs[:MOST_GLYPHS]),
-        len(glyphs[MOST_GLYPHS:]),
+        status_glyph(record),
+        tuple(
+            [
+                _session_chip(record, each, users, shared)
+                for each in sessions[:MOST_CHIPS]
+            ]
+        ),
+        len(sessions[MOST_CHIPS:]),
+        tuple([transaction_glyph(each) for each in transactions[:MOST_GLYPHS]]),
+        len(transactions[MOST_GLYPHS:]),
         mini(record, idle_ms=idle_ms),
         f"{record.statement_count:,}",
         milliseconds(record.duration_ms),
@@ -148,22 +154,32 @@ def record_row(
     )
 
 
+def _session_tone(
+    record: RequestRecord, session: SessionRecord, shared: frozenset[int]
+) -> Tone:
+    if session.serial in shared:
+        return "bad"
+    if session.ended == "open":
+        # Only a request has neighbours that its session could harm.
+        return "bad" if record.kind == "request" else "warn"
+    return ""
+
+
 def _session_chip(
     record: RequestRecord,
     session: SessionRecord,
     users: cabc.Mapping[int, int],
     shared: frozenset[int],
 ) -> Chip:
+    end = ended_glyph(session).label
+    tone = _session_tone(record, session, shared)
     if session.serial in shared:
         title = shared_by(users[session.serial])
         if session.ended == "open":
-            title = f"{title}, {ended_glyph(session).label}"
-        return Chip(session.label, "shared", "bad", title)
+            title = f"{title}, {end}"
+        return Chip(session.label, "shared", tone, title)
     if session.ended == "open":
-        # Only a request has neighbours that its session could harm.
-        tone: Tone = "bad" if record.kind == "request" else "warn"
-        return Chip(session.label, "open", tone, ended_glyph(session).label)
-    end = ended_glyph(session).label
+        return Chip(session.label, "open", tone, end)
     return Chip(session.label, title=f"{origin_phrase(session)}, {end}")
 
 
