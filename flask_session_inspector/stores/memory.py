@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import threading
+from collections import OrderedDict
 
 from ..builder import RecordBuilder
 from ..process import process
@@ -46,7 +47,8 @@ class MemoryStore:
         # Reentrant: a signal handler, or the finalizer of an object that is freed
         # here, may end an app context of its own.
         self._lock = threading.RLock()
-        self._entries: dict[str, _Entry] = {}
+        # In a plain dict the oldest is found behind the gaps of all that were evicted.
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._latest = 0
         self._stored = 0
         self._evicted = 0
@@ -120,7 +122,7 @@ class MemoryStore:
     def clear(self) -> None:
         with self._lock:
             self._latest += 1
-            cleared, self._entries = self._entries, {}
+            cleared, self._entries = self._entries, OrderedDict()
             self._evicted += len(cleared)
 
     def counters(self) -> StoreCounters:
