@@ -16,6 +16,9 @@ import msgspec
 from . import verdicts
 from .builder import RecordBuilder
 from .config import Config
+from .digest import Digest
+from .lately import Audit
+from .lately import LastAudit
 from .masking import Masker
 from .process import process
 from .queries import RecordFilter
@@ -70,7 +73,12 @@ class Inspection:
         masker = Masker(config.sensitive_keys)
         self._builder = RecordBuilder(masker, keep_literals=config.capture_parameters)
         self._store = open_store(config.store, config.max_requests, self._builder)
+        self._digest = Digest(self._store)
         self.recording = Recording(app, config, self._store, self._builder, masker)
+        suspects = self.recording.suspects
+        self._last_audit = LastAudit(
+            suspects.audit, self._store.latest, lambda: suspects.found
+        )
         self._app = weakref.ref(app)
         self._current_scope = current_scope
         self._settle = settle
@@ -115,6 +123,12 @@ class Inspection:
     def oldest_place(self) -> int:
         """The place of the oldest record that is retained."""
         return self._store.oldest()
+
+    @property
+    def digest(self) -> Digest:
+        """What the retained records come to, for the pages."""
+        self._settle(self.recording)
+        return self._digest
 
     def place(self, record_id: str) -> int:
         """Return the place of a record, 0 if it is not retained."""
@@ -223,20 +237,24 @@ class Inspection:
         :param holders: What :meth:`audit` answered, where it was just asked.
         :return: Newest first. What the audit finds has no ``request_id``.
         """
-        self._settle(self.recording)
-        found = [
-            finding
-            for record in self._store.scan(0, None)
-            for finding in record.findings
-        ]
+        found = list(self.digest.findings())
         if PINNED not in self.config.ignore_findings:
             asked = self.audit() if holders is None else holders
             found += self.recording.suspects.findings(asked)
-        return sorted(found, key=lambda finding: finding.at, reverse=True)
+        found.sort(key=lambda finding: finding.at, reverse=True)
+        return found
 
     def audit(self) -> list[Holder]:
         """Return every known object that holds a session."""
-        return self.recording.suspects.audit()
+        return self._last_audit.fresh().holders
+
+    def audit_for_page(self, *, is_open: bool) -> Audit:
+        """Return what :meth:`audit` does, and whether it is what it was before.
+
+        :param is_open: The page is open and asks again and again, which must not cost
+            an audit each time.
+        """
+        return self._last_audit.recent() if is_open else self._last_audit.fresh()
 
     def kept_alive_by(self, session: int) -> list[str]:
         """Name what keeps a session alive, by looking through all objects.
@@ -253,8 +271,7 @@ class Inspection:
         self,
     ) -> tuple[verdicts.Verdict, verdicts.Verdict, verdicts.Verdict]:
         """Return the three verdicts over all retained records."""
-        self._settle(self.recording)
-        return verdicts.judge(self._store.scan(0, None))
+        return self.digest.verdicts()
 
     def process(self) -> dict[str, t.Any]:
         """Return ``pid``, ``store`` (its URL) and whether that is ``shared``."""

@@ -64,6 +64,7 @@ class Suspects:
     :ivar pinned: Where sessions are held, by serial.
     :ivar has_audited: Whether anybody has asked the audit yet.
     :ivar proxies: The proxies of the application's own modules, by name.
+    :ivar found: How many places were found so far in which a session is pinned.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Suspects:
         self._ignored = ignored
         self._clock = clock
         self.proxies: dict[str, t.Any] = {}
+        self.found = 0
         self._others: list[t.Any] | None = None
         self._proxies_met: set[int] = set()
         # The lines that were looked into, with the paths that held their sessions.
@@ -139,6 +141,7 @@ class Suspects:
             if (holder.where, holder.session) not in self._first_seen
         ]
         for finding in self.findings(new):
+            self.found += 1
             if self._ignored:
                 continue
             if finding.session in self.pinned and finding.session not in owners:

@@ -152,6 +152,16 @@ class StoreContract:
 
         assert [record.path for record in records] in (["/1"], [])
 
+    def test_more_than_are_taken_at_once(self) -> None:
+        store = self.open(1000)
+        scopes = self.put(store, *(f"/{number}" for number in range(450)))
+        newest_first = [f"/{number}" for number in reversed(range(450))]
+        assert self.paths(store) == newest_first
+        place = store.place(str(scopes[400].id))
+        assert place is not None
+        assert self.paths(store, before=place) == newest_first[50:]
+        assert self.paths(store, after=place) == newest_first[:49]
+
     def test_an_epoch_for_each_life(self, store: Store) -> None:
         assert len(store.epoch) == 8
         assert int(store.epoch, 16) >= 0
@@ -202,6 +212,24 @@ class TestMemoryStore(StoreContract):
     def test_a_record_is_built_once(self, store: Store) -> None:
         (scope,) = self.put(store, "/")
         assert store.get(str(scope.id)) is store.get(str(scope.id))
+
+    def test_no_more_are_built_than_are_wanted(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        built: list[str] = []
+        build = RecordBuilder.build
+
+        def counted(builder: RecordBuilder, *args: t.Any) -> t.Any:
+            record = build(builder, *args)
+            built.append(str(record.path))
+            return record
+
+        monkeypatch.setattr(RecordBuilder, "build", counted)
+        store = self.open(1000)
+        self.put(store, *(f"/{number}" for number in range(300)))
+        records = store.scan(0, None)
+        assert [next(records).path for _ in range(3)] == ["/299", "/298", "/297"]
+        assert built == ["/299", "/298", "/297"]
 
     def test_a_record_that_goes_on_is_built_anew(self, store: Store) -> None:
         (scope,) = self.put(store, "/")

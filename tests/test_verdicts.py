@@ -14,7 +14,7 @@ from flask_session_inspector import RequestRecord
 from flask_session_inspector import SessionRecord
 from flask_session_inspector import Verdict
 from flask_session_inspector import judge
-from flask_session_inspector.verdicts import users_of_sessions
+from flask_session_inspector.tally import tally_of
 
 PROXY = {"origin": "registry", "registry": "db.session", "proxy_id": 0x10}
 
@@ -147,7 +147,7 @@ def test_sessions_without_a_registry() -> None:
 
 def test_users_of_sessions_are_requests() -> None:
     first, command = request(1, session(1)), request(2, session(1), kind="cli")
-    assert users_of_sessions([first, command]) == {1: [first]}
+    assert [note.id for note in tally_of([first, command]).users(1)] == ["a-1"]
 
 
 def test_shared_by_two() -> None:

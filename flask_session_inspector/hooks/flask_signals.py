@@ -10,6 +10,7 @@ import weakref
 
 import click
 import flask
+from flask import has_app_context
 from flask import request
 from flask.globals import app_ctx
 
@@ -224,8 +225,13 @@ def _teardown_function(
     # takes longer.
     def look_at_sessions(exc: BaseException | None) -> None:
         try:
-            frame = getattr(_get_app_context(), frames.name, None)
-            if frame is None or not frame.parents or innermost.get() is not frame:
+            frame = innermost.get()
+            if (
+                frame is None
+                or not frame.parents
+                or not has_app_context()
+                or getattr(_get_app_context(), frames.name, None) is not frame
+            ):
                 frame = contexts.take_up()
                 if frame is None:
                     return

@@ -18,6 +18,9 @@ from ..records import RequestRecord
 from .base import StoreCounters
 from .ring import Ring
 
+# How many records are taken at first, where all may be wanted.
+_PORTION = 100
+
 
 class _Entry:
     """A record that is not, or need not be, packed any more.
@@ -124,17 +127,30 @@ class MemoryStore:
         return None if entry is None else self._record(key, entry)
 
     def scan(self, after: int, before: int | None) -> cabc.Iterator[RequestRecord]:
-        # Taken at once, so that records can be built without holding the lock.
-        found = []
+        # Taken in portions, so that records can be built without holding the lock,
+        # and no more of them are touched than somebody wants to have.
+        most = _PORTION
+        while True:
+            found = self._newest(most, after, before)
+            yield from itertools.starmap(self._record, found)
+            if len(found) < most:
+                return
+            # Each walk begins at the newest: so all of them cost twice as much as one.
+            most, before = most * 2, _place(found[-1][1])
+
+    def _newest(
+        self, most: int, after: int, before: int | None
+    ) -> list[tuple[int | str, Packed | _Entry]]:
+        found: list[tuple[int | str, Packed | _Entry]] = []
         with self._lock:
             for key in self._order:
                 entry = self._entries[key]
                 place = _place(entry)
-                if place <= after:
+                if place <= after or len(found) == most:
                     break
                 if before is None or place < before:
                     found.append((key, entry))
-        return itertools.starmap(self._record, found)
+        return found
 
     def _key(self, record_id: str) -> int | str:
         token, _, number = record_id.partition("-")

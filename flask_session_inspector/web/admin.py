@@ -31,12 +31,14 @@ from .rendering import render
 from .translating import English
 from .translating import gettext
 from .translating import language
+from .translating import one_language
 
 if t.TYPE_CHECKING:
     from flask import Blueprint
     from werkzeug.wrappers import Response as AnyResponse
 
     from ..inspection import Inspection
+    from ..records import Holder
     from .live import Watch
 
 _VIEWS = frozenset(
@@ -84,10 +86,10 @@ class SessionsView(BaseView):  # type: ignore[misc] # of a module without types
         """The list: verdicts, diagram, requests."""
         inspection = _present()
         query = {name: _query().get(name, "") for name in LIST_QUERY}
-        watch = live.watch(inspection)
+        holders, watch = _audited(inspection)
         if live.is_known(watch):
             return live.unchanged(watch)
-        page = list_page(inspection, query, since=live.since())
+        page = list_page(inspection, query, holders, since=live.since())
         if page.problem:
             watch = live.NOTHING
         status = 400 if page.problem else 200
@@ -131,10 +133,10 @@ class SessionsView(BaseView):  # type: ignore[misc] # of a module without types
     def findings_page(self) -> Response:
         """The faults that were found, by their code."""
         inspection = _present()
-        watch = live.watch(inspection)
+        holders, watch = _audited(inspection)
         if live.is_known(watch):
             return live.unchanged(watch)
-        page = findings_page(inspection)
+        page = findings_page(inspection, holders)
         return self._answer("findings.html", watch, page=page, title=self.name)
 
     @expose("/audit")  # type: ignore[untyped-decorator] # as above
@@ -142,13 +144,13 @@ class SessionsView(BaseView):  # type: ignore[misc] # of a module without types
         """Who holds a session; with ``?session=12`` also what keeps that alive."""
         inspection = _present()
         session = _query().get("session", "").strip()
-        # The search for what keeps a session alive is not to be repeated by itself.
-        watch = live.NOTHING
-        if not session:
-            watch = live.watch(inspection)
-            if live.is_known(watch):
-                return live.unchanged(watch)
-        page = audit_page(inspection, session)
+        holders, watch = _audited(inspection)
+        if session:
+            # The search for what keeps it alive is not to be repeated by itself.
+            watch = live.NOTHING
+        elif live.is_known(watch):
+            return live.unchanged(watch)
+        page = audit_page(inspection, session, holders)
         status = 400 if page.problem else 200
         return self._answer("audit.html", watch, status, page=page, title=self.name)
 
@@ -202,7 +204,8 @@ class SessionsView(BaseView):  # type: ignore[misc] # of a module without types
         # If a view raises TypeError, Flask-Admin calls it once more in another way,
         # and what is seen is the error of that.
         if getattr(fn, "__name__", "") in _VIEWS:
-            return fn(self, *args, **kwargs)
+            with one_language():
+                return fn(self, *args, **kwargs)
         return super()._run_view(fn, *args, **kwargs)
 
 
@@ -220,6 +223,13 @@ def _query() -> t.Mapping[str, str]:
 
 def _present() -> Inspection:
     return t.cast("Inspection", _inspection())
+
+
+def _audited(inspection: Inspection) -> tuple[list[Holder], Watch]:
+    """Ask the audit for a page that shows it, and note where the page stands."""
+    is_open = live.since() is not None
+    audit = inspection.audit_for_page(is_open=is_open)
+    return audit.holders, live.watch(inspection, audit.generation)
 
 
 def _refuse() -> Response | None:

@@ -14,6 +14,7 @@ from .pages import panels
 from .rendering import render
 from .responses import QuietResponse
 from .translating import gettext
+from .translating import one_language
 
 if t.TYPE_CHECKING:
     from ..inspection import Inspection
@@ -43,8 +44,12 @@ def panel(request_id: str) -> Response:
         return QuietResponse(text, 404, mimetype="text/plain")
     if live.is_known(watch):
         return live.unchanged(watch)
-    view = panels.panel_view(inspection, record, pending=False, redirects=_redirects())
-    return live.update(render("_panel.html", panel=view, etag=watch.etag), 200, watch)
+    with one_language():
+        view = panels.panel_view(
+            inspection, record, pending=False, redirects=_redirects()
+        )
+        html = render("_panel.html", panel=view, etag=watch.etag)
+    return live.update(html, 200, watch)
 
 
 def _not_kept(inspection: Inspection) -> str:

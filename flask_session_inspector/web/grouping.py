@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import operator
 from dataclasses import dataclass
 
 from ..records import Finding
@@ -57,21 +58,30 @@ def meaning_of(code: str) -> str:
 
 
 def _group(code: str, findings: list[Finding]) -> FindingGroup:
-    newest_first = sorted(findings, key=lambda each: each.at, reverse=True)
+    newest_first = sorted(findings, key=operator.attrgetter("at"), reverse=True)
     newest = newest_first[0]
     return FindingGroup(
         code,
         newest.name,
-        min((each.severity for each in findings), key=_ORDER.__getitem__),
+        min({each.severity for each in findings}, key=_ORDER.__getitem__),
         meaning_of(code),
         newest.docs_url,
         tuple(newest_first),
     )
 
 
+def most_severe_first(findings: cabc.Iterable[Finding]) -> list[Finding]:
+    """Sort findings by their severity, and leave those of one as they are."""
+    return sorted(findings, key=lambda each: _ORDER[each.severity])
+
+
 def most_severe(findings: cabc.Iterable[Finding]) -> Finding | None:
     """Return the finding to be told first: the newest of the first group."""
-    groups = group_findings(findings)
+    return worst_of(group_findings(findings))
+
+
+def worst_of(groups: cabc.Sequence[FindingGroup]) -> Finding | None:
+    """Return the finding to be told first, of findings that are grouped."""
     if not groups:
         return None
     first = groups[0]

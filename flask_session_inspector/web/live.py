@@ -45,17 +45,19 @@ class Watch:
 NOTHING = Watch("", "", 0, "")
 
 
-def watch(inspection: Inspection) -> Watch:
+def watch(inspection: Inspection, audited: int = 0) -> Watch:
     """Note where a page stands, before anything of it is read.
 
     What comes meanwhile is told a second time, never missed.
+
+    :param audited: The generation of the audit that it shows, if it shows one.
     """
     cursor = inspection.cursor
     return Watch(
         cursor,
         cursor.partition(".")[0],
         inspection.oldest_place,
-        _etag(inspection, cursor),
+        _etag(inspection, cursor, audited),
     )
 
 
@@ -117,10 +119,11 @@ def _not_stored(response: QuietResponse, watch: Watch) -> QuietResponse:
     return response
 
 
-def _etag(inspection: Inspection, cursor: str) -> str:
+def _etag(inspection: Inspection, cursor: str, audited: int) -> str:
     counters = inspection.counters
     return _tag(
         cursor,
+        audited,
         inspection.paused,
         counters.lost,
         counters.dropped,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import re
+import typing as t
 
 from jinja2 import Environment
 from jinja2 import PackageLoader
@@ -14,6 +14,7 @@ from .translating import English
 from .translating import gettext_markup
 from .translating import language
 from .translating import ngettext_markup
+from .translating import one_language
 
 
 def render(template: str, **values: object) -> Markup:
@@ -28,17 +29,19 @@ def render(template: str, **values: object) -> Markup:
     :return: HTML in which every value is escaped.
     """
     name = f"session_inspector/{template}"
-    html = _environment().get_template(name).render(values)
-    return Markup(_TURNING.sub(_spelled_out, html))
+    with one_language():
+        html = _environment().get_template(name).render(values)
+    for sign in _TURNING:
+        html = html.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(html)
 
 
 # What turns the text after it around, beyond the element that it is in: a value with
 # one in it would do so to the words of a sentence.
-_TURNING = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
+_TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
-def _spelled_out(sign: re.Match[str]) -> str:
-    return f"\\u{ord(sign[0]):04x}"
+_MOST_DRAWN = 200
 
 
 @functools.cache
@@ -52,8 +55,25 @@ def _environment() -> Environment:
     environment.globals.update(
         _=gettext_markup, ngettext=ngettext_markup, language=language
     )
+    environment.globals["drawn"] = functools.lru_cache(maxsize=20)(_Drawn)
     environment.filters["lang"] = _lang
     return environment
+
+
+class _Drawn(dict[t.Hashable, Markup]):
+    """What a macro makes of parts that a page has in many rows.
+
+    :param macro: Depends on nothing but the part, such as the language.
+    """
+
+    def __init__(self, macro: t.Callable[[t.Any], Markup]) -> None:
+        self._macro = macro
+
+    def __missing__(self, part: t.Hashable) -> Markup:
+        if len(self) >= _MOST_DRAWN:
+            self.clear()
+        drawn = self[part] = self._macro(part)
+        return drawn
 
 
 def _lang(text: str) -> Markup:

@@ -8,6 +8,8 @@ catalogues in ``Admin(translations_path=...)``. Everywhere else they are English
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
+import contextvars
 import logging
 import sys
 import typing as t
@@ -32,6 +34,28 @@ class _Catalogue(t.Protocol):
     def ugettext(self, message: str) -> str: ...
 
     def ungettext(self, singular: str, plural: str, number: int) -> str: ...
+
+
+# In a tuple, since where nothing is translated there is none.
+_chosen: contextvars.ContextVar[tuple[_Catalogue | None] | None]
+_chosen = contextvars.ContextVar("flask_session_inspector_catalogue", default=None)
+
+
+@contextlib.contextmanager
+def one_language() -> cabc.Iterator[None]:
+    """Choose the language once, for all that is said meanwhile.
+
+    A page has thousands of texts, and to ask for the language takes longer than to
+    translate one.
+    """
+    if _chosen.get() is not None:
+        yield
+        return
+    token = _chosen.set((_catalogue(),))
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
 
 
 def gettext(message: str, /, **values: object) -> str:
@@ -128,7 +152,7 @@ def _filled(
 ) -> _Text:
     if not values:
         return as_text(english if translated is None else translated)
-    if translated is not None:
+    if translated is not None and translated != english:
         try:
             return t.cast(_Text, as_text(translated) % _Values(values))
         except Exception:
@@ -163,8 +187,11 @@ def _in_number(singular: str, plural: str, number: int) -> tuple[str, str | None
 
 def _catalogue() -> _Catalogue | None:
     """Return what Flask-Admin reads translations from, if it does."""
+    chosen = _chosen.get()
+    if chosen is not None:
+        return chosen[0]
     # An application with an Admin has imported it, and without Flask-Babel there is no
-    # domain. This comes first: a page asks thousands of times.
+    # domain.
     domain = getattr(sys.modules.get("flask_admin.babel"), "domain", None)
     if domain is None or not has_request_context():
         return None

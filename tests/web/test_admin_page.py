@@ -700,11 +700,11 @@ class TestMounting:
         shop = inspected(make_shop)
         calls = []
 
-        def broken() -> t.NoReturn:
+        def broken(**_: t.Any) -> t.NoReturn:
             calls.append(1)
             raise TypeError("broken")
 
-        monkeypatch.setattr(shop.inspection, "audit", broken)
+        monkeypatch.setattr(shop.inspection, "audit_for_page", broken)
         # Flask-Admin's second try would raise a TypeError of its own instead.
         with pytest.raises(TypeError, match=r"^broken$"):
             shop.app.test_client().get(LIST)

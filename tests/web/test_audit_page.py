@@ -10,6 +10,8 @@ from flask.testing import FlaskClient
 from flask_admin import Admin
 from markup import Markup
 
+from flask_session_inspector.lately import Audit
+
 if t.TYPE_CHECKING:
     from conftest import Shop
 
@@ -30,7 +32,8 @@ def shop(make_shop: MakeShop) -> Shop:
 
 
 def holding(shop: Shop, monkeypatch: pytest.MonkeyPatch, *holders: Holder) -> None:
-    monkeypatch.setattr(shop.inspection, "audit", lambda: list(holders))
+    audit = Audit(list(holders), 1)
+    monkeypatch.setattr(shop.inspection, "audit_for_page", lambda is_open: audit)
     monkeypatch.setattr(shop.inspection, "findings", lambda holders: [])
 
 

@@ -18,6 +18,7 @@ from markup import Markup
 from flask_session_inspector import Finding
 from flask_session_inspector import RequestRecord
 from flask_session_inspector import SessionsView
+from flask_session_inspector.lately import Audit
 from flask_session_inspector.rules import RULES
 from flask_session_inspector.web.grouping import group_findings
 from flask_session_inspector.web.grouping import most_severe
@@ -285,14 +286,9 @@ class TestTabs:
     ) -> None:
         shop = inspected(make_shop)
         with_findings(shop, monkeypatch, handmade.finding(), handmade.finding("FSI102"))
-        monkeypatch.setattr(
-            shop.inspection,
-            "audit",
-            lambda: [
-                handmade.holder(),
-                handmade.holder(verdict="pinned", holds="Session"),
-            ],
-        )
+        pinned = handmade.holder(verdict="pinned", holds="Session")
+        audit = Audit([handmade.holder(), pinned], 1)
+        monkeypatch.setattr(shop.inspection, "audit_for_page", lambda is_open: audit)
         client = shop.app.test_client()
         for path in (LIST, FINDINGS, f"{LIST}audit"):
             html = page(client, path)
@@ -312,7 +308,8 @@ class TestTabs:
         self, make_shop: MakeShop, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         shop = inspected(make_shop)
-        monkeypatch.setattr(shop.inspection, "audit", lambda: [handmade.holder()])
+        audit = Audit([handmade.holder()], 1)
+        monkeypatch.setattr(shop.inspection, "audit_for_page", lambda is_open: audit)
         html = page(shop.app.test_client())
         assert "Audit 1 holder " in words(html)
         assert "is-bad" not in html
@@ -595,10 +592,10 @@ class TestAccess:
     ) -> None:
         shop = inspected(make_shop)
 
-        def broken() -> t.NoReturn:
+        def broken(**_: t.Any) -> t.NoReturn:
             raise TypeError("broken")
 
-        monkeypatch.setattr(shop.inspection, "audit", broken)
+        monkeypatch.setattr(shop.inspection, "audit_for_page", broken)
         with pytest.raises(TypeError, match=r"^broken$"):
             shop.app.test_client().get(f"{LIST}{path}")
 

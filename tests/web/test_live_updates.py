@@ -15,7 +15,10 @@ from markup import Markup
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
+from flask_session_inspector import RequestRecord
 from flask_session_inspector import SessionsView
+from flask_session_inspector.web.pages import list_page
+from flask_session_inspector.web.pages.presenter import record_row
 
 if t.TYPE_CHECKING:
     from conftest import Shop
@@ -101,6 +104,25 @@ class TestAsking:
         assert "3 requests, 3 sessions: each request had its own" in response.text
         assert "navbar" not in response.text
         assert page.ask().status_code == 304
+
+    def test_what_is_not_new_is_not_drawn(
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for _ in range(5):
+            shop.get("/shop/a")
+        drawn: list[str] = []
+
+        def counted(record: RequestRecord, *args: t.Any, **named: t.Any) -> t.Any:
+            drawn.append(record.id)
+            return record_row(record, *args, **named)
+
+        monkeypatch.setattr(list_page, "record_row", counted)
+        page = OpenPage(shop.app.test_client())
+        assert len(drawn) == 5
+        record = shop.get("/shop/b")
+        page.ask()
+        page.ask()
+        assert drawn[5:] == [record.id]
 
     def test_every_page_follows(self, shop: Shop) -> None:
         client = shop.app.test_client()

@@ -427,6 +427,23 @@ class TestHostileData:
         assert "70 more" in html
         assert "37 more sessions are not drawn" in html
 
+    def test_many_findings_are_cut(self, make_shop: MakeShop) -> None:
+        shop = with_toolbar(make_shop)
+        notes = [
+            handmade.finding("FSI502", severity="info", message=f"Note {n}.")
+            for n in range(30)
+        ]
+        worst = handmade.finding("FSI203", message="The worst.")
+        for findings, more in (([*notes, worst], 11), ([*notes[:19], worst], 0)):
+            record = handmade.record(1, findings=tuple(findings))
+            with shop.app.test_request_context():
+                view = panels.panel_view(shop.inspection, record, pending=False)
+            assert len(view.findings) == 20
+            assert view.more_findings == more
+            assert "The worst." in {str(each.message) for each in view.findings}
+            html = render("_panel.html", panel=view, etag="")
+            assert ("11 more findings are not listed here." in html) == bool(more)
+
     def test_a_mark_leads_only_to_a_statement_that_is_listed(
         self, make_shop: MakeShop
     ) -> None:

@@ -7,9 +7,13 @@ import datetime
 import handmade
 import pytest
 
-from flask_session_inspector import judge
+from flask_session_inspector import RequestRecord
+from flask_session_inspector.digest import Summary
+from flask_session_inspector.digest import summary_of
 from flask_session_inspector.phrases import listed
 from flask_session_inspector.records import Location
+from flask_session_inspector.tally import tally_of
+from flask_session_inspector.web.grouping import group_findings
 from flask_session_inspector.web.pages import headlines
 from flask_session_inspector.web.pages.finding_cards import finding_card
 from flask_session_inspector.web.pages.formats import milliseconds
@@ -346,15 +350,19 @@ class TestHeadlineWithFindings:
         assert headline.tone == "bad"
 
 
+def summed(records: list[RequestRecord]) -> Summary:
+    return summary_of(tally_of(records))
+
+
 class TestOverall:
     def test_nothing_yet(self) -> None:
-        headline = overall(judge([]), [])
+        headline = overall(summed([]))
         assert headline.title == "No evidence yet"
         assert headline.tone == ""
 
     def test_healthy(self) -> None:
         records = [handmade.record(n, handmade.session(n)) for n in range(3)]
-        headline = overall(judge(records), records)
+        headline = overall(summed(records))
         assert headline.title == "3 requests, 3 sessions: each request had its own"
         assert headline.tone == "ok"
 
@@ -364,13 +372,13 @@ class TestOverall:
             for n in range(3)
         ]
         pinned = handmade.holder('admin view "post"', holds="Session", verdict="pinned")
-        headline = overall(judge(records), records, pinned=[pinned])
+        headline = overall(summed(records), pinned=[pinned])
         assert headline.title == "3 requests shared a session"
         assert 'Admin view "post" holds a Session' in headline.text
 
     def test_left_open(self) -> None:
         records = [handmade.record(1, handmade.session(1, ended="open"))]
-        headline = overall(judge(records), records)
+        headline = overall(summed(records))
         assert headline.title == "1 request left a session open"
 
     def test_changed_proxy(self) -> None:
@@ -378,13 +386,13 @@ class TestOverall:
             handmade.record(1, handmade.session(1)),
             handmade.record(2, handmade.session(2, proxy_id=1)),
         ]
-        headline = overall(judge(records), records)
+        headline = overall(summed(records))
         assert headline.title == "The proxy was not the same object"
 
     def test_a_pinned_holder_is_trouble_before_it_is_used(self) -> None:
         records = [handmade.record(1, handmade.session(1))]
         pinned = handmade.holder(verdict="pinned", holds="Session")
-        assert overall(judge(records), records, pinned=[pinned]).tone == "bad"
+        assert overall(summed(records), pinned=[pinned]).tone == "bad"
 
     def test_findings_tell_why(self) -> None:
         records = [
@@ -395,26 +403,26 @@ class TestOverall:
             handmade.finding("FSI203", severity="warning", name="idle-in-transaction"),
             handmade.finding(message="S7 was made in reports.py."),
         ]
-        headline = overall(judge(records), records, findings)
+        headline = overall(summed(records), group_findings(findings))
         assert headline.title == "3 requests shared a session"
         assert headline.text == "FSI101 session-shared: S7 was made in reports.py."
 
     def test_findings_without_a_failed_verdict(self) -> None:
         records = [handmade.record(1, handmade.session(1))]
         idle = handmade.finding("FSI203", severity="warning", name="idle")
-        headline = overall(judge(records), records, [idle])
+        headline = overall(summed(records), group_findings([idle]))
         assert headline.title == "Found: idle"
         assert (headline.tone, headline.icon) == ("warn", "warn")
 
     def test_notes_change_no_verdict(self) -> None:
         records = [handmade.record(1, handmade.session(1))]
         note = handmade.finding("FSI502", severity="info")
-        headline = overall(judge(records), records, [note])
+        headline = overall(summed(records), group_findings([note]))
         assert headline.tone == "ok"
         assert headline.text.endswith("There is 1 note.")
 
     def test_a_finding_before_the_first_request(self) -> None:
         pinned = handmade.finding("FSI103", name="session-pinned")
-        headline = overall(judge([]), [], [pinned])
+        headline = overall(summed([]), group_findings([pinned]))
         assert headline.title == "Found: session-pinned"
         assert headline.tone == "bad"

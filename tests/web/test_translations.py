@@ -24,11 +24,13 @@ from markupsafe import Markup
 
 from flask_session_inspector import RULES
 from flask_session_inspector.rules import queries
+from flask_session_inspector.web import translating
 from flask_session_inspector.web.translating import gettext
 from flask_session_inspector.web.translating import gettext_markup
 from flask_session_inspector.web.translating import joined
 from flask_session_inspector.web.translating import listed
 from flask_session_inspector.web.translating import ngettext
+from flask_session_inspector.web.translating import one_language
 
 # Where "make test" puts Flask-Babel, apart from what all other tests import.
 APART = pathlib.Path(sys.prefix) / "translations"
@@ -431,6 +433,34 @@ class TestMessages:
         for message in extracted():
             for text in [message.id] if isinstance(message.id, str) else message.id:
                 assert "%" not in PLACEHOLDER.sub("", text), text
+
+
+class TestOneLanguage:
+    def test_it_is_chosen_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Catalogue:
+            def ugettext(self, message: str) -> str:
+                return f"[{message}]"
+
+        chosen: list[str] = []
+
+        def choose() -> Catalogue:
+            if translating._chosen.get() is None:
+                chosen.append("de")
+            return Catalogue()
+
+        monkeypatch.setattr(translating, "_catalogue", choose)
+        with one_language():
+            assert translating._chosen.get() is not None
+            with one_language():
+                assert gettext("a") == "[a]"
+            assert translating._chosen.get() is not None
+        assert chosen == ["de"]
+        assert translating._chosen.get() is None
+
+    def test_it_is_forgotten_after_an_error(self) -> None:
+        with pytest.raises(KeyError), one_language():
+            raise KeyError
+        assert translating._chosen.get() is None
 
 
 class TestOutsideOfARequest:

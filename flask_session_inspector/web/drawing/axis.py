@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import typing as t
 from dataclasses import dataclass
 
 from ...records import ConnectionCheckout
@@ -16,8 +17,7 @@ from ..translating import gettext
 SHAPES = {"commit": "commit", "rollback": "rollback", "close": "closed", "open": "use"}
 
 
-@dataclass(frozen=True)
-class Bar:
+class Bar(t.NamedTuple):
     """A span of time in a lane.
 
     :param x: Its left edge; ``y``, ``width`` and ``height`` likewise.
@@ -54,12 +54,14 @@ class Scale:
 
     def __init__(self, record: RequestRecord, left: float, right: float) -> None:
         self.end = max(_span(record), 0.001)
-        self._left, self._right = left, right
+        self._left, self._right = float(left), right
         self._factor = (right - left) / self.end
 
     def at(self, ms: float) -> float:
         """Return where a moment is, within the stretch."""
-        return round(min(self._left + max(ms, 0) * self._factor, self._right), 1)
+        # Drawn a thousand times on one page, where min() and max() would tell.
+        x = self._left + ms * self._factor if ms > 0 else self._left
+        return round(x if x <= self._right else self._right, 1)
 
     def bar(
         self, start: float, end: float | None, least: float = 2
@@ -70,8 +72,12 @@ class Scale:
         :param least: The least width.
         """
         left = self.at(start)
-        width = max(self.at(self.end if end is None else end) - left, least)
-        return round(min(left, self._right - width), 1), round(width, 1)
+        width = self.at(self.end if end is None else end) - left
+        if width < least:
+            width = least
+        if left > self._right - width:
+            left = self._right - width
+        return round(left, 1), round(width, 1)
 
     def ticks(self) -> tuple[Tick, ...]:
         """Mark five to ten round moments."""

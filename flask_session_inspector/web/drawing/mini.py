@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import collections.abc as cabc
-from dataclasses import dataclass
+import typing as t
 
 from ...records import RequestRecord
 from ..pages.formats import milliseconds
-from ..pages.wording import numbered_statements
 from ..translating import ngettext
 from .axis import SHAPES
 from .axis import Bar
@@ -18,8 +17,7 @@ from .axis import idle_spans
 WIDTH = 176
 
 
-@dataclass(frozen=True)
-class Mini:
+class Mini(t.NamedTuple):
     """One record on a strip 176 wide and 24 high; the full width is the record.
 
     :param label: The same facts in words.
@@ -35,11 +33,10 @@ class Mini:
     @property
     def transaction_paths(self) -> list[tuple[str, str]]:
         """The transactions of each shape as one path."""
-        shapes = dict.fromkeys(bar.shape for bar in self.transactions)
-        return [
-            (shape, _boxes(bar for bar in self.transactions if bar.shape == shape))
-            for shape in shapes
-        ]
+        boxes: dict[str, list[Bar]] = {}
+        for bar in self.transactions:
+            boxes.setdefault(bar.shape, []).append(bar)
+        return [(shape, _boxes(bars)) for shape, bars in boxes.items()]
 
     @property
     def idle_path(self) -> str:
@@ -47,7 +44,7 @@ class Mini:
 
     @property
     def statement_path(self) -> str:
-        return "".join(f"M{x:g},2V20" for x in self.statements)
+        return "".join([f"M{x:g},2V20" for x in self.statements])
 
     @property
     def connection_path(self) -> str:
@@ -56,10 +53,12 @@ class Mini:
 
 def _boxes(bars: cabc.Iterable[Bar]) -> str:
     """Return the path around some bars."""
-    return "".join(
-        f"M{bar.x:g},{bar.y:g}h{bar.width:g}v{bar.height:g}h-{bar.width:g}z"
-        for bar in bars
-    )
+    return "".join([_box(*bar[:4]) for bar in bars])
+
+
+def _box(x: float, y: float, width: float, height: float) -> str:
+    across = f"{width:g}"
+    return f"M{x:g},{y:g}h{across}v{height:g}h-{across}z"
 
 
 def mini(record: RequestRecord, *, idle_ms: float) -> Mini | None:
@@ -68,7 +67,11 @@ def mini(record: RequestRecord, *, idle_ms: float) -> Mini | None:
     :param idle_ms: From how many milliseconds without a statement on a
         transaction counts as idle.
     """
-    statements = numbered_statements(record)
+    statements = [
+        each.at_ms for session in record.sessions for each in session.statements
+    ]
+    statements += [each.at_ms for each in record.connection_statements]
+    statements.sort()
     transactions = [
         (session, each)
         for session in record.sessions
@@ -83,6 +86,9 @@ def mini(record: RequestRecord, *, idle_ms: float) -> Mini | None:
         x, width = scale.bar(each.began_ms, each.ended_ms)
         shape = f"is-{SHAPES[each.outcome]}"
         boxes.append(Bar(x, 5.5, width, 11, shape))
+        ended = scale.end if each.ended_ms is None else each.ended_ms
+        if ended - each.began_ms < idle_ms:
+            continue  # Mostly, and in a page there are a thousand.
         for start, end in idle_spans(session, each, scale.end, idle_ms):
             x, width = scale.bar(start, end)
             idle.append(Bar(x, 5.5, width, 11, "is-idle"))
@@ -91,9 +97,7 @@ def mini(record: RequestRecord, *, idle_ms: float) -> Mini | None:
         x, width = scale.bar(checkout.checked_out_ms, checkout.checked_in_ms)
         connections.append(Bar(x, 21, width, 3, "is-held"))
     # Many statements fall on the same pixel: one tick shows them all.
-    ticks = dict.fromkeys(
-        round(scale.at(each.statement.at_ms) * 2) / 2 for each in statements
-    )
+    ticks = dict.fromkeys([round(scale.at(at) * 2) / 2 for at in statements])
     return Mini(
         _label(record, len(transactions), scale.end),
         tuple(boxes),
@@ -113,7 +117,7 @@ def _label(record: RequestRecord, transactions: int, end: float) -> str:
             statements=label,
         )
     if record.connections:
-        longest = max(held(each, end) for each in record.connections)
+        longest = max([held(each, end) for each in record.connections])
         connections = ngettext(
             "%(num)s connection held for up to %(longest)s of %(all)s ms",
             "%(num)s connections held for up to %(longest)s of %(all)s ms",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import typing as t
 from dataclasses import dataclass
-from dataclasses import replace
 
 from ...phrases import marked
 from ...records import Holder
@@ -71,11 +71,14 @@ class AuditPage:
     kept: KeptAlive | None
 
 
-def audit_page(inspection: Inspection, session: str) -> AuditPage:
+def audit_page(
+    inspection: Inspection, session: str, holders: cabc.Sequence[Holder]
+) -> AuditPage:
     """Read the audit.
 
     :param session: A session such as ``"12"`` or ``"S12"`` to search for what
         keeps it alive; empty for none.
+    :param holders: What the audit found.
     """
     asked = session.strip()
     problem, kept = "", None
@@ -87,7 +90,6 @@ def audit_page(inspection: Inspection, session: str) -> AuditPage:
         else:
             lines = inspection.kept_alive_by(serial)
             kept = KeptAlive(f"S{serial}", tuple(lines))
-    holders = inspection.audit()
     rows = sorted(holders, key=lambda each: _ORDER[each.verdict])
     return AuditPage(
         shell(inspection, "audit", inspection.findings(holders), holders),
@@ -103,7 +105,7 @@ def _row(holder: Holder) -> HolderRow:
     return HolderRow(
         tuple(holder.where.split(" > ")),
         holder.holds,
-        replace(verdict, label=gettext(verdict.label)),
+        verdict._replace(label=gettext(verdict.label)),
         "" if holder.session is None else f"S{holder.session}",
         "" if holder.proxy_id is None else f"{holder.proxy_id:#x}",
         stated(holder.hint),

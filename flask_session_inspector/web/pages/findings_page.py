@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import typing as t
 from dataclasses import dataclass
 
 from ...phrases import marked_forms
 from ...records import Finding
+from ...records import Holder
 from ..grouping import FindingGroup
 from ..grouping import group_findings
 from ..translating import gettext
@@ -79,9 +81,13 @@ class FindingsPage:
     ignored: str
 
 
-def findings_page(inspection: Inspection) -> FindingsPage:
-    """Read the findings of all retained records and of the audit."""
-    holders = inspection.audit()
+def findings_page(
+    inspection: Inspection, holders: cabc.Sequence[Holder]
+) -> FindingsPage:
+    """Read the findings of all retained records and of the audit.
+
+    :param holders: What the audit found.
+    """
     findings = inspection.findings(holders)
     names = RecordNames(inspection)
     retained = inspection.counters.retained

@@ -14,7 +14,7 @@ from .wording import spoken
 if t.TYPE_CHECKING:
     from ...inspection import Inspection
 
-_ID = "0-0"
+_ID, _LABEL = "0-0", "S0"
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Links:
         """Return the address of a record, or of a finding in it."""
         if not self.endpoint:
             return ""
-        before, after = self._around_id
+        before, after = self.around_id
         return f"{before}{record_id}{after}" + (f"#{code}" if code else "")
 
     def findings(self, code: str = "") -> str:
@@ -72,8 +72,15 @@ class Links:
         return self._url("index")
 
     @functools.cached_property
-    def _around_id(self) -> tuple[str, str]:
+    def before_label(self) -> str:
+        """What stands before the label in the address of a session's requests."""
+        return self.requests(session=_LABEL).removesuffix(_LABEL)
+
+    @functools.cached_property
+    def around_id(self) -> tuple[str, str]:
         """What stands before and after the id in the address of a record."""
+        if not self.endpoint:
+            return "", ""
         before, _, after = self._url("record_page", record_id=_ID).rpartition(_ID)
         return before, after
 

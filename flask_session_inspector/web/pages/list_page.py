@@ -7,23 +7,24 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from ...digest import Summary
 from ...phrases import marked
-from ...queries import MOST as MOST_READ
 from ...records import Finding
+from ...records import Holder
 from ...records import RequestRecord
 from ...rules import RULES
-from ...verdicts import Verdict
-from ...verdicts import judge
-from ...verdicts import users_of_sessions
+from ...verdicts import Judgement
+from ..drawing.diagrams import MOST_REQUESTS
 from ..drawing.diagrams import scope
 from ..drawing.scope_parts import Scope
+from ..grouping import group_findings
 from ..translating import English
 from ..translating import gettext
 from .headlines import Headline
 from .overall import overall
 from .presenter import FindingChip
 from .presenter import RecordRow
-from .presenter import finding_chips
+from .presenter import group_chips
 from .presenter import record_row
 from .shell import Shell
 from .shell import shell
@@ -35,6 +36,8 @@ if t.TYPE_CHECKING:
     from ...inspection import Inspection
 
 PAGE, MOST_ROWS, MOST_TOUCHED = 50, 1000, 20
+# Sentences of evidence for each verdict, and how many of these are in view at once.
+MOST_EVIDENCE, EVIDENCE = 102, 2
 FILTERS = ("path", "status", "session", "finding")
 _NAMES = {
     "path": marked("path"),
@@ -55,7 +58,11 @@ class Culprit:
 
 @dataclass(frozen=True)
 class VerdictCard:
-    """One of the three verdicts."""
+    """One of the three verdicts.
+
+    :param evidence: The sentences in view, and ``folded`` the next ones.
+    :param more: How many there are that are not in view, on the page or not.
+    """
 
     question: str
     tone: Tone
@@ -63,6 +70,8 @@ class VerdictCard:
     answer: str
     sentence: str
     evidence: tuple[str, ...]
+    folded: tuple[str, ...]
+    more: int
     culprits: tuple[Culprit, ...]
 
 
@@ -120,41 +129,45 @@ class ListPage:
 def list_page(
     inspection: Inspection,
     query: cabc.Mapping[str, str],
+    holders: cabc.Sequence[Holder],
     *,
     since: str | None = None,
 ) -> ListPage:
     """Read the list.
 
     :param query: What :data:`LIST_QUERY` names, as it was typed.
+    :param holders: What the audit found.
     :param since: The cursor of a page that is open: only what is new to it becomes a
         row, and what this changes of earlier rows.
     """
-    everything = retained(inspection)
-    using = users_of_sessions(everything)
-    users = {serial: len(records) for serial, records in using.items()}
+    digest = inspection.digest
+    summary = digest.summary(MOST_EVIDENCE)
     idle_ms = inspection.config.idle_transaction_ms
-    holders = inspection.audit()
-    verdicts = judge(everything)
     pinned = [each for each in holders if each.verdict == "pinned"]
     findings = inspection.findings(holders)
+    groups = group_findings(findings)
     asked = _Asked(query)
     most = asked.most(inspection, since)
     found = asked.rows(inspection, since, most)
-    touched = _touched(asked.news(inspection, since), using)
+    touched = _touched(asked.news(inspection, since), inspection)
 
     def row(record: RequestRecord, *, is_update: bool = False) -> RecordRow:
         place = inspection.place(record.id)
         return record_row(
-            record, users, idle_ms=idle_ms, place=place, is_update=is_update
+            record, summary.shared, idle_ms=idle_ms, place=place, is_update=is_update
         )
 
     return ListPage(
         shell(inspection, "requests", findings, holders),
-        overall(verdicts, everything, findings, pinned),
-        finding_chips(findings),
-        tuple(_verdict_card(each, everything) for each in verdicts),
-        _counts(everything, users, findings),
-        scope(everything, users=users, holders=holders),
+        overall(summary, groups, pinned, lambda each: _name(inspection, each)),
+        group_chips(groups),
+        tuple(_verdict_card(each, inspection) for each in summary.judgements),
+        _counts(summary, findings),
+        scope(
+            _read(inspection, digest.latest_requests(MOST_REQUESTS)),
+            users=summary.shared,
+            holders=holders,
+        ),
         (
             *(row(each) for each in found[:most]),
             *(row(each, is_update=True) for each in touched),
@@ -238,72 +251,70 @@ def _epoch(cursor: str) -> str:
 
 
 def _touched(
-    new: cabc.Sequence[RequestRecord],
-    using: cabc.Mapping[int, cabc.Sequence[RequestRecord]],
+    new: cabc.Sequence[RequestRecord], inspection: Inspection
 ) -> list[RequestRecord]:
     """Find the earlier records that share a session with new ones.
 
     Where there were many before, their rows say so already.
     """
+    digest = inspection.digest
     known = {each.id for each in new}
     serials = {session.serial for each in new for session in each.sessions}
     touched = {
-        each.id: each
-        for serial in serials
-        if len(using.get(serial, ())) <= MOST_TOUCHED
-        for each in using.get(serial, ())
-        if each.id not in known
+        record_id: None
+        for serial, served in digest.served(serials).items()
+        if 1 < served <= MOST_TOUCHED
+        for record_id in digest.users(serial)
+        if record_id not in known
     }
-    return list(touched.values())
+    return _read(inspection, touched)
 
 
-def retained(inspection: Inspection) -> list[RequestRecord]:
-    """Read the records that the verdicts rest on, newest first."""
-    most = min(inspection.config.max_requests, MOST_READ)
-    return inspection.requests(most)
+def _read(inspection: Inspection, ids: cabc.Iterable[str]) -> list[RequestRecord]:
+    """Read records, without those that were evicted a moment ago."""
+    records = (inspection.request(each) for each in ids)
+    return [each for each in records if each is not None]
 
 
-def _verdict_card(
-    verdict: Verdict, records: cabc.Iterable[RequestRecord]
-) -> VerdictCard:
+def _name(inspection: Inspection, record_id: str) -> str:
+    """Name a record, empty if it is not retained."""
+    record = inspection.request(record_id)
+    return "" if record is None else spoken(record)
+
+
+def _verdict_card(judgement: Judgement, inspection: Inspection) -> VerdictCard:
+    verdict = judgement.verdict
     tone: Tone = "ok" if verdict.passed else "" if verdict.passed is None else "bad"
     icon, answer = {
         "ok": ("okring", gettext("yes")),
         "bad": ("bad", gettext("no")),
         "": ("info", gettext("no evidence yet")),
     }[tone]
-    wanted = dict.fromkeys(verdict.requests[:3])
-    by_id = {each.id: spoken(each) for each in records if each.id in wanted}
+    named = {each: _name(inspection, each) for each in verdict.requests[:3]}
     return VerdictCard(
         gettext(verdict.question),
         tone,
         icon,
         answer,
         verdict.sentence,
-        verdict.evidence,
-        tuple(Culprit(each, by_id[each]) for each in wanted if each in by_id),
+        verdict.evidence[:EVIDENCE],
+        verdict.evidence[EVIDENCE:],
+        max(judgement.sentences - EVIDENCE, 0),
+        tuple(Culprit(each, name) for each, name in named.items() if name),
     )
 
 
-def _counts(
-    records: cabc.Sequence[RequestRecord],
-    users: cabc.Mapping[int, int],
-    findings: cabc.Sequence[Finding],
-) -> tuple[Count, ...]:
-    requests = [each for each in records if each.kind == "request"]
-    sessions = [session for record in requests for session in record.sessions]
-    shared = sum(1 for number in users.values() if number > 1)
-    left = len({each.serial for each in sessions if each.ended == "open"})
-    statements = sum(each.statement_count for each in requests)
+def _counts(summary: Summary, findings: cabc.Sequence[Finding]) -> tuple[Count, ...]:
+    shared, left = len(summary.shared), summary.left
     counts = [
-        Count(gettext("Requests"), f"{len(requests):,}"),
-        Count(gettext("Sessions"), f"{len({each.serial for each in sessions}):,}"),
-        Count(gettext("Statements"), f"{statements:,}"),
+        Count(gettext("Requests"), f"{summary.requests:,}"),
+        Count(gettext("Sessions"), f"{summary.sessions:,}"),
+        Count(gettext("Statements"), f"{summary.statements:,}"),
         Count(gettext("Shared sessions"), f"{shared:,}", "bad" if shared else ""),
         Count(gettext("Not removed"), f"{left:,}", "bad" if left else ""),
     ]
-    if len(records) > len(requests):
-        others = len(records) - len(requests)
+    others = summary.records - summary.requests
+    if others:
         counts.append(Count(gettext("Other records"), f"{others:,}"))
     counts.append(
         Count(gettext("Findings"), f"{len(findings):,}", worst_tone(findings))

@@ -15,6 +15,7 @@ from ..drawing.flow import Step
 from ..drawing.flow import flow
 from ..drawing.timeline import Timeline
 from ..drawing.timeline import timeline
+from ..grouping import most_severe_first
 from ..translating import gettext
 from ..translating import ngettext
 from .finding_cards import FindingCard
@@ -25,6 +26,7 @@ from .headlines import of_record
 from .headlines import shared_serials
 from .links import Links
 from .links import RecordNames
+from .presenter import Beside
 from .presenter import RecordRow
 from .presenter import record_row
 from .record_rows import StatementRow
@@ -36,21 +38,8 @@ from .wording import worst_tone
 if t.TYPE_CHECKING:
     from ...inspection import Inspection
 
-MOST_STATEMENTS, MOST_SESSIONS, MOST_OTHERS, MOST_READ = 50, 3, 20, 1000
+MOST_STATEMENTS, MOST_SESSIONS, MOST_OTHERS, MOST_FINDINGS = 50, 3, 20, 20
 DETAIL_VIEW = "record_page"
-
-
-@dataclass(frozen=True)
-class OtherRow:
-    """Another request, made since the page was loaded.
-
-    :param kind: What it was, as far as the server knows.
-    :param path: Its path as a browser knows it, without the query string.
-    """
-
-    kind: str
-    path: str
-    row: RecordRow
 
 
 @dataclass(frozen=True)
@@ -58,6 +47,7 @@ class PanelView:
     """One record in the panel.
 
     :param subtitle: What stands below the panel's name in the toolbar.
+    :param more_findings: How many findings are not listed.
     :param more: How many statements are not listed.
     :param others: The requests since then.
     :param more_others: Whether there are more of these.
@@ -72,10 +62,11 @@ class PanelView:
     headline: Headline
     steps: tuple[Step, ...]
     findings: tuple[FindingCard, ...]
+    more_findings: int
     timeline: Timeline | None
     statements: tuple[StatementRow, ...]
     more: int
-    others: tuple[OtherRow, ...]
+    others: tuple[RecordRow, ...]
     more_others: bool
     links: Links
 
@@ -98,6 +89,9 @@ def panel_view(
     idle_ms = inspection.config.idle_transaction_ms
     headline = of_record(record, users, pending=pending)
     names = RecordNames(inspection, [record])
+    findings = record.findings
+    if len(findings) > MOST_FINDINGS:
+        findings = tuple(most_severe_first(findings)[:MOST_FINDINGS])
     others = [] if pending else other_requests(inspection, record, redirects)
     return PanelView(
         record.id,
@@ -107,7 +101,8 @@ def panel_view(
         milliseconds(record.duration_ms),
         headline,
         flow(record, shared, pending=pending),
-        finding_cards(record.findings, names, headlined=headline.finding),
+        finding_cards(findings, names, headlined=headline.finding),
+        len(record.findings) - len(findings),
         timeline(
             record,
             idle_ms=idle_ms,
@@ -170,11 +165,12 @@ def _is_redirect(record: RequestRecord) -> bool:
     return record.status is not None and 300 <= record.status < 400
 
 
-def _other_row(record: RequestRecord, idle_ms: float) -> OtherRow:
+def _other_row(record: RequestRecord, idle_ms: float) -> RecordRow:
     kind = gettext("redirect") if _is_redirect(record) else gettext("request")
     # In a record, a path begins where the application is mounted.
     path = request.script_root + (record.path or "").partition("?")[0]
-    return OtherRow(kind, path, record_row(record, {}, idle_ms=idle_ms))
+    row = record_row(record, {}, idle_ms=idle_ms)
+    return row._replace(beside=Beside(kind, path))
 
 
 def admin_links(inspection: Inspection, record_id: str) -> Links:
@@ -199,11 +195,12 @@ def _users(inspection: Inspection, record: RequestRecord) -> dict[int, int]:
     All others cannot have been seen before, and reading every record would cost
     the request that is being shown.
     """
-    users = {}
-    for session in record.sessions:
-        if session.first_request_id == record.id:
-            continue
-        records = inspection.requests(MOST_READ, session=session.serial)
-        others = {each.id for each in records if each.kind == "request"} - {record.id}
-        users[session.serial] = len(others) + (record.kind == "request")
-    return users
+    serials = {
+        each.serial for each in record.sessions if each.first_request_id != record.id
+    }
+    if not serials:
+        return {}
+    # While it runs, it is not among those that are retained.
+    missing = record.kind == "request" and not inspection.place(record.id)
+    served = inspection.digest.served(serials)
+    return {serial: number + missing for serial, number in served.items()}

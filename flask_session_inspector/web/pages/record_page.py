@@ -5,9 +5,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ...queries import MOST as MOST_READ
 from ...records import RequestRecord
-from ...verdicts import users_of_sessions
 from ..drawing.timeline import Timeline
 from ..drawing.timeline import timeline
 from ..translating import gettext
@@ -20,7 +18,6 @@ from .formats import moment
 from .headlines import Headline
 from .headlines import of_record
 from .links import RecordNames
-from .list_page import retained
 from .record_rows import ConnectionRow
 from .record_rows import SessionRow
 from .record_rows import StatementRow
@@ -72,7 +69,7 @@ def detail_page(inspection: Inspection, record: RequestRecord) -> DetailPage:
     verb, target = heading(record)
     users = usage(inspection, record)
     statements = numbered_statements(record)
-    older, newer = _neighbours(inspection, record.id)
+    older, newer = inspection.digest.neighbours(record.id)
     headline = of_record(record, users)
     names = RecordNames(inspection, [record])
     return DetailPage(
@@ -102,7 +99,7 @@ def detail_page(inspection: Inspection, record: RequestRecord) -> DetailPage:
 def surroundings(inspection: Inspection, record: RequestRecord) -> object:
     """Return what the page shows of other records."""
     return (
-        _neighbours(inspection, record.id),
+        inspection.digest.neighbours(record.id),
         sorted(usage(inspection, record).items()),
         [
             inspection.place(each)
@@ -114,20 +111,7 @@ def surroundings(inspection: Inspection, record: RequestRecord) -> object:
 
 def usage(inspection: Inspection, record: RequestRecord) -> dict[int, int]:
     """Count the requests that each session of a record served, by serial."""
-    serials = {each.serial for each in record.sessions}
-    if not serials:
-        return {}
-    users = users_of_sessions(retained(inspection))
-    return {serial: len(users.get(serial, ())) for serial in serials}
-
-
-def _neighbours(inspection: Inspection, record_id: str) -> tuple[str, str]:
-    try:
-        older = inspection.requests(1, before=record_id)
-        newer = inspection.requests(MOST_READ, after=record_id)
-    except ValueError:
-        return "", ""  # It was evicted a moment ago.
-    return (older[0].id if older else ""), (newer[-1].id if newer else "")
+    return inspection.digest.served({each.serial for each in record.sessions})
 
 
 def _facts(record: RequestRecord) -> tuple[tuple[str, str, bool], ...]:

@@ -46,8 +46,7 @@ _ORIGINS = {
 }
 
 
-@dataclass(frozen=True)
-class Glyph:
+class Glyph(t.NamedTuple):
     """An icon that never stands without its words.
 
     :param icon: The icon's name in ``_icons.html``.
@@ -208,5 +207,6 @@ def severity_words(name: Severity) -> tuple[Tone, str, str]:
 
 def worst_tone(findings: t.Iterable[Finding]) -> Tone:
     """Return the tone of the most severe of some findings."""
-    tones = {severity(finding)[0] for finding in findings}
+    severities = {finding.severity for finding in findings}
+    tones = {_SEVERITIES[name][0] for name in severities}
     return "bad" if "bad" in tones else "warn" if "warn" in tones else ""
