@@ -69,6 +69,7 @@ class RecordBuilder:
             sessions=tuple(
                 _session(
                     session,
+                    scope,
                     tuple(transactions.get(serial, ())),
                     tuple(statements.get(serial, ())),
                 )
@@ -174,6 +175,7 @@ def _checkout(raw: RawCheckout, origin: float) -> records.ConnectionCheckout:
 
 def _session(
     raw: RawSession,
+    scope: Scope,
     transactions: tuple[records.TransactionRecord, ...],
     statements: tuple[records.StatementRecord, ...],
 ) -> records.SessionRecord:
@@ -188,7 +190,7 @@ def _session(
         proxy_id=facts.proxy_id,
         scope_key=facts.scope_key,
         context=raw.context,
-        first_request_id=str(facts.first_record),
+        first_request_id=str(facts.first_record or scope.id),
         first_use=location(raw.first_use),
         identity_map_size=raw.identity_map_size,
         pending_new=raw.pending[0],

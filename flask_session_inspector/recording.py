@@ -209,6 +209,8 @@ class Recording:
             if scope.closed:
                 self._examine(scope)
             self._put(scope)
+            for used in list(scope.sessions.values()):
+                used.facts.let_go_of(scope)
         except BaseException:
             self.lost += not scope.handed_over
             raise

@@ -54,26 +54,44 @@ class Frame:
 
     is_visit = False
 
-    # Flask lets go of a request's context before the entrance knows of its end.
-    _kept: AppContext | None = None
-    by_hand = False
-    index = 0
-    keys: cabc.Sequence[tuple[KnownRegistry, object]] = ()
-    owns = False
-    preserved = False
-    scope: Scope | Unresolved | None = UNRESOLVED
-    streams = False
-    tearing = False
-    visited = False
-    visits: tuple[Visit, ...] = ()
-    worker = 0
+    __slots__ = (
+        "__weakref__",
+        "_kept",
+        "by_hand",
+        "context",
+        "index",
+        "keys",
+        "number",
+        "owns",
+        "parents",
+        "preserved",
+        "recording",
+        "scope",
+        "streams",
+        "tearing",
+        "visited",
+        "visits",
+        "worker",
+    )
 
     def __init__(self, context: AppContext, recording: Recording) -> None:
         self.context = weakref.ref(context)
         self.recording = recording
         self.number = next(_numbers)
         self.parents: list[Frame | None] = []
-
+        # Flask lets go of a request's context before the entrance knows of its end.
+        self._kept: AppContext | None = None
+        self.by_hand = False
+        self.index = 0
+        self.keys: cabc.Sequence[tuple[KnownRegistry, object]] = ()
+        self.owns = False
+        self.preserved = False
+        self.scope: Scope | Unresolved | None = UNRESOLVED
+        self.streams = False
+        self.tearing = False
+        self.visited = False
+        self.visits: tuple[Visit, ...] = ()
+        self.worker = 0
     def enter(self, *, by_hand: bool) -> None:
         """Take note that the context was pushed here."""
         self.parents.append(innermost.get())

@@ -38,6 +38,8 @@ class Visit(Frame):
 
     is_visit = True
 
+    __slots__ = ("host", "outer", "request", "responded")
+
     def __init__(self, host: Frame, context: AppContext) -> None:
         super().__init__(context, host.recording)
         self.host = host

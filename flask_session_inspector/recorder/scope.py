@@ -28,6 +28,8 @@ _NOTHING: t.Mapping[t.Any, t.Any] = types.MappingProxyType({})
 MOST_CLUES = 50
 
 
+_NUMBERS = range(1, sys.maxsize)
+_NOTHING_TOLD: frozenset[tuple[str, int | None, str]] = frozenset()
 _here = threading.local()
 
 
@@ -99,35 +101,45 @@ class Scope:
     :ivar findings: What the rules made of it at its end.
     """
 
-    _indices: t.Iterator[int] | None = None
-    _in_context: dict[int, dict[int, RawSession]] | None = None
-    checkouts: t.Sequence[RawCheckout] = ()
-    clues: list[Clue] | None = None
-    continued: set[int] | None = None
-    dropped = False
-    endpoint: str | None = None
-    environ: dict[str, t.Any] | None = None
-    error: str | None = None
-    findings: tuple[Finding, ...] = ()
-    handed_over = False
-    method: str | None = None
-    nested: set[int] | None = None
-    path: str | None = None
-    query = b""
-    raised: str | None = None
-    reported: t.AbstractSet[tuple[str, int | None, str]] = frozenset()
-    reused_context = False
-    secrets: tuple[str | None, ...] = ()
-    sessions: t.Mapping[int, RawSession] = _NOTHING
-    statement_overflow = 0
-    statements: t.Sequence[RawStatement] = ()
-    status: int | None = None
-    still_held: t.Mapping[int, tuple[KnownRegistry, object]] = _NOTHING
-    stopped: float | None = None
-    streamed = False
-    streaming = False
-    told = False
-    transactions: t.Sequence[RawTransaction] = ()
+    __slots__ = (
+        "__weakref__",
+        "_in_context",
+        "_indices",
+        "checkouts",
+        "clues",
+        "continued",
+        "dropped",
+        "endpoint",
+        "environ",
+        "error",
+        "findings",
+        "frames",
+        "handed_over",
+        "kind",
+        "method",
+        "nested",
+        "number",
+        "origin",
+        "path",
+        "query",
+        "raised",
+        "reported",
+        "reused_context",
+        "secrets",
+        "sessions",
+        "started",
+        "started_at",
+        "statement_overflow",
+        "statements",
+        "status",
+        "still_held",
+        "stopped",
+        "streamed",
+        "streaming",
+        "thread",
+        "told",
+        "transactions",
+    )
 
     def __init__(self, origin: Origin, kind: str) -> None:
         self.origin = origin
@@ -137,7 +149,37 @@ class Scope:
         self.started_at = time()
         self.started = perf_counter()
         self.frames: set[object] = set()
-
+        # One step of it cannot be divided between threads, and what is left of it
+        # can be asked for.
+        self._indices = iter(_NUMBERS)
+        self._in_context: dict[int, dict[int, RawSession]] | None = None
+        self.checkouts: list[RawCheckout] = []
+        self.clues: list[Clue] | None = None
+        self.continued: set[int] | None = None
+        self.dropped = False
+        self.endpoint: str | None = None
+        self.environ: dict[str, t.Any] | None = None
+        self.error: str | None = None
+        self.findings: tuple[Finding, ...] = ()
+        self.handed_over = False
+        self.method: str | None = None
+        self.nested: set[int] | None = None
+        self.path: str | None = None
+        self.query = b""
+        self.raised: str | None = None
+        self.reported: t.AbstractSet[tuple[str, int | None, str]] = _NOTHING_TOLD
+        self.reused_context = False
+        self.secrets: tuple[str | None, ...] = ()
+        self.sessions: dict[int, RawSession] = {}
+        self.statement_overflow = 0
+        self.statements: list[RawStatement] = []
+        self.status: int | None = None
+        self.still_held: t.Mapping[int, tuple[KnownRegistry, object]] = _NOTHING
+        self.stopped: float | None = None
+        self.streamed = False
+        self.streaming = False
+        self.told = False
+        self.transactions: list[RawTransaction] = []
     @property
     def recording(self) -> t.Callable[[], Recording | None]:
         """Returns the writing side of its application, while that lives."""
@@ -156,8 +198,7 @@ class Scope:
     @property
     def contexts(self) -> int:
         """How many app contexts belong to it."""
-        indices = self._indices
-        return 1 if indices is None else sys.maxsize - length_hint(indices)
+        return sys.maxsize - length_hint(self._indices)
 
     def has_contexts(self, number: int) -> None:
         """Say how many it had, of one that is made of a record."""
@@ -168,11 +209,7 @@ class Scope:
 
         :return: Its index; the one that the scope began with has the index 0.
         """
-        # No step of this can be divided between threads, and what is left of the range
-        # can be asked for.
-        fresh: t.Iterator[int] = iter(range(1, sys.maxsize))
-        indices: t.Iterator[int] = self.__dict__.setdefault("_indices", fresh)
-        return next(indices)
+        return next(self._indices)
 
     def leave(self, index: int) -> None:
         """Take note that an app context was popped.
@@ -207,9 +244,7 @@ class Scope:
         if len(self.sessions) >= self.origin.limit and self._is_full_for(serial):
             self.dropped = True
             return
-        # Most records have none; two threads may both add the first one.
-        sessions: dict[int, RawSession] = self.__dict__.setdefault("sessions", {})
-        sessions[serial] = used
+        self.sessions[serial] = used
         if used.context:
             self._sessions_of(used.context)[serial] = used
 
@@ -248,7 +283,7 @@ class Scope:
 
         :return: Its index, ``None`` if it was only counted.
         """
-        statements: list[RawStatement] = self.__dict__.setdefault("statements", [])
+        statements = self.statements
         limit = self.origin.limit
         if len(statements) >= limit or (
             len(self.sessions) >= limit and self._is_full_for(statement.serial)
@@ -261,7 +296,7 @@ class Scope:
 
     def add_transaction(self, transaction: RawTransaction) -> None:
         """Keep a transaction while there is room."""
-        kept: list[RawTransaction] = self.__dict__.setdefault("transactions", [])
+        kept = self.transactions
         limit = self.origin.limit
         if len(kept) >= limit or (
             len(self.sessions) >= limit and self._is_full_for(transaction.serial)
@@ -272,8 +307,7 @@ class Scope:
 
     def set_rows(self, index: int, rows: int) -> None:
         """Say how many rows a statement wrote, which could only be told later."""
-        statements: list[RawStatement] = self.__dict__["statements"]
-        statements[index] = statements[index]._replace(rows=rows)
+        self.statements[index] = self.statements[index]._replace(rows=rows)
 
     def wrote_with(self, serial: int) -> bool:
         """Say whether it wrote anything with a session, also inside of a SAVEPOINT."""
@@ -283,7 +317,7 @@ class Scope:
 
     def add_checkout(self, checkout: RawCheckout) -> None:
         """Keep a checkout while there is room."""
-        kept: list[RawCheckout] = self.__dict__.setdefault("checkouts", [])
+        kept = self.checkouts
         if len(kept) < self.origin.limit:
             kept.append(checkout)
         else:

@@ -55,20 +55,30 @@ class SessionFacts:
     :ivar unknown_registry: A ``scoped_session`` made it that nobody named.
     """
 
-    began_outside = False
-    busy: Busy | None = None
-    closings: list[bool] | None = None
-    failure: FirstFailure | None = None
-    first: Scope | None = None
-    joined: tuple[t.Any, ...] = ()
-    kept_as: str | None = None
-    last: Scope | None = None
-    left_behind: list[RawTransaction] | None = None
-    proxy_id: int | None = None
-    registry: str | None = None
-    key: t.Any = None
-    to_delete: t.Mapping[t.Any, object] = NO_STATES
-    unknown_registry = False
+    __slots__ = (
+        "began_outside",
+        "busy",
+        "class_name",
+        "closings",
+        "failure",
+        "first",
+        "identity_map",
+        "joined",
+        "kept_as",
+        "key",
+        "last",
+        "left_behind",
+        "open",
+        "origin",
+        "pid",
+        "proxy_id",
+        "python_id",
+        "reference",
+        "registry",
+        "serial",
+        "to_delete",
+        "unknown_registry",
+    )
 
     def __init__(self, session: Session, class_name: str, origin: str) -> None:
         self.serial: int = session.hash_key
@@ -79,7 +89,20 @@ class SessionFacts:
         self.pid = process.pid
         self.identity_map = weakref.ref(session.identity_map)
         self.open: list[RawTransaction] = []
-
+        self.began_outside = False
+        self.busy: Busy | None = None
+        self.closings: list[bool] | None = None
+        self.failure: FirstFailure | None = None
+        self.first: Scope | None = None
+        self.joined: tuple[t.Any, ...] = ()
+        self.kept_as: str | None = None
+        self.last: Scope | None = None
+        self.left_behind: list[RawTransaction] | None = None
+        self.proxy_id: int | None = None
+        self.registry: str | None = None
+        self.key: t.Any = None
+        self.to_delete: t.Mapping[t.Any, object] = NO_STATES
+        self.unknown_registry = False
     @property
     def scope_key(self) -> str | None:
         """The key under which the registry has it, as text."""
@@ -106,6 +129,18 @@ class SessionFacts:
     ) -> None:
         """Call a function with this when the session is collected."""
         self.reference = weakref.ref(session, lambda _: forget(self))
+
+    def let_go_of(self, scope: Scope) -> None:
+        """Take note that a record is kept without its scope from now on.
+
+        Of a session that is gone nobody will ask who used it; the two would keep each
+        other, and wait for the garbage collector together.
+        """
+        if self.reference() is None:
+            if self.first is scope:
+                self.first = None
+            if self.last is scope:
+                self.last = None
 
     def was_closed(self, session: Session | None) -> bool:
         """Say whether it was closed since it was watched.
@@ -190,28 +225,34 @@ class RawSession:
     :ivar looked_at: When it was looked at for the last time before its removal.
     """
 
-    carried_over = 0
-    closed_by_host = False
-    collected = False
-    earlier: Earlier | None = None
-    ended = "open"
-    first_use: RawLocation | None = None
-    held = False
-    identity_map_size = 0
-    inherited: t.Mapping[int, Inherited] = _NOTHING
-    left_in_transaction = False
-    left_objects = 0
-    looked_at: float | None = None
-    made_at_teardown = False
-    of_outer_context = False
-    pending = (0, 0, 0)
-    reached: t.Literal["", "recycled", "coarse", "lent"] = ""
-    task: object = None
-    thread = ""
-    thrown_changed: t.Mapping[str, int] = _NOBODY
-    thrown_deleted: t.Mapping[str, int] = _NOBODY
-    thrown_new: t.Mapping[str, int] = _NOBODY
-    used = False
+    __slots__ = (
+        "app_context",
+        "carried_over",
+        "closed_by_host",
+        "collected",
+        "context",
+        "earlier",
+        "ended",
+        "facts",
+        "first_use",
+        "held",
+        "identity_map_size",
+        "inherited",
+        "left_in_transaction",
+        "left_objects",
+        "looked_at",
+        "made_at_teardown",
+        "of_outer_context",
+        "pending",
+        "reached",
+        "task",
+        "thread",
+        "thrown_changed",
+        "thrown_deleted",
+        "thrown_new",
+        "used",
+        "worker",
+    )
 
     def __init__(
         self,
@@ -224,3 +265,25 @@ class RawSession:
         self.context = context
         self.app_context = app_context
         self.worker = worker
+        self.carried_over = 0
+        self.closed_by_host = False
+        self.collected = False
+        self.earlier: Earlier | None = None
+        self.ended = "open"
+        self.first_use: RawLocation | None = None
+        self.held = False
+        self.identity_map_size = 0
+        self.inherited: t.Mapping[int, Inherited] = _NOTHING
+        self.left_in_transaction = False
+        self.left_objects = 0
+        self.looked_at: float | None = None
+        self.made_at_teardown = False
+        self.of_outer_context = False
+        self.pending = (0, 0, 0)
+        self.reached: t.Literal["", "recycled", "coarse", "lent"] = ""
+        self.task: object = None
+        self.thread = ""
+        self.thrown_changed: t.Mapping[str, int] = _NOBODY
+        self.thrown_deleted: t.Mapping[str, int] = _NOBODY
+        self.thrown_new: t.Mapping[str, int] = _NOBODY
+        self.used = False

@@ -63,16 +63,24 @@ class RawTransaction:
         connection with a transaction of its own, or each statement commits.
     """
 
-    afterwards: str | None = None
-    asked: float | None = None
-    ended: float | None = None
-    in_exception = False
-    keeps_writes = False
-    loan: t.Any = None
-    outcome: str | None = None
-    # Made when they are needed: most transactions only read.
-    writes: t.Mapping[str, int] = _NONE
-    unsettled: t.Sequence[tuple[t.Any, str, int | None]] = ()
+    __slots__ = (
+        "afterwards",
+        "asked",
+        "began",
+        "bind",
+        "connection_key",
+        "ended",
+        "in_exception",
+        "keeps_writes",
+        "key",
+        "loan",
+        "nested",
+        "outcome",
+        "scope",
+        "serial",
+        "unsettled",
+        "writes",
+    )
 
     def __init__(
         self,
@@ -91,7 +99,16 @@ class RawTransaction:
         self.began = began
         self.nested = nested
         self.bind = bind
-
+        self.afterwards: str | None = None
+        self.asked: float | None = None
+        self.ended: float | None = None
+        self.in_exception = False
+        self.keeps_writes = False
+        self.loan: t.Any = None
+        self.outcome: str | None = None
+        # Made when they are needed: most transactions only read.
+        self.writes: t.Mapping[str, int] = _NONE
+        self.unsettled: t.Sequence[tuple[t.Any, str, int | None]] = ()
     def add_writes(self, table: str, rows: int) -> None:
         """Count rows written to a table."""
         if rows > 0:
@@ -152,12 +169,19 @@ class RawCheckout:
     :ivar detached: It was taken out of the pool for good.
     """
 
-    bind = NO_BIND
-    detached = False
-    location: RawLocation | None = None
-    returned: float | None = None
-    serial: int | None = None
-    taken_over = False
+    __slots__ = (
+        "bind",
+        "connection_id",
+        "detached",
+        "location",
+        "pool",
+        "returned",
+        "scope",
+        "serial",
+        "taken",
+        "taken_over",
+        "worker",
+    )
 
     def __init__(
         self,
@@ -172,3 +196,9 @@ class RawCheckout:
         self.taken = taken
         self.worker = worker
         self.pool = pool
+        self.bind = NO_BIND
+        self.detached = False
+        self.location: RawLocation | None = None
+        self.returned: float | None = None
+        self.serial: int | None = None
+        self.taken_over = False
