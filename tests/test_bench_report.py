@@ -39,7 +39,7 @@ def measured(pages: str = "") -> report.Measured:
         added,
         grown,
         retained.Retained(900.4, 120.0, 12.0, 1.0, -0.2, 8.34),
-        handing_over.HandingOver(700.0, 812.0),
+        handing_over.HandingOver(700.0, 812.0, 3000.0),
         pages,
     )
 

@@ -21,8 +21,8 @@ from sqlalchemy.orm import Session
 import flask_session_inspector
 from flask_session_inspector.clues import Detachment
 from flask_session_inspector.hooks import objects
-from flask_session_inspector.recorder import RawCheckout
 from flask_session_inspector.recorder import Origin
+from flask_session_inspector.recorder import RawCheckout
 from flask_session_inspector.recorder import Scope
 from flask_session_inspector.rules.connections import _two_at_once
 

@@ -88,7 +88,7 @@ def _look_again(frame: Frame) -> None:
 def current_scope() -> tuple[Frame, Scope] | None:
     """Return where an event of this moment belongs, ``None`` for nowhere."""
     try:
-        frame = getattr(_get_app_context(), frames.name, None)
+        frame: Frame | None = getattr(_get_app_context(), frames.name, None)
     except RuntimeError:
         return None
     if frame is None or frame.visited or not frame.parents:
@@ -97,7 +97,7 @@ def current_scope() -> tuple[Frame, Scope] | None:
         if frame is None or not frame.parents:
             return None
     scope = frame.scope
-    if scope.__class__ is Unresolved:
+    if isinstance(scope, Unresolved):
         scope = resolving.resolve(frame)
     return None if scope is None else (frame, scope)
 
@@ -207,11 +207,11 @@ def leave(before: Frame | None) -> None:
     """
     frame = innermost.get()
     alive = frames.get(_get_app_context()) if has_app_context() else None
-    if alive is None and frame is not None and frame.parents:
-        if frame.parents[0] is before and not frame.visits:
-            innermost.set(before)
-            frame.close()
-            return
+    ordinary = frame is not None and frame.parents and frame.parents[0] is before
+    if ordinary and alive is None and frame is not None and not frame.visits:
+        innermost.set(before)
+        frame.close()
+        return
     for left in _inside(before, frame):
         if left is alive:  # Somebody never popped it.
             innermost.set(left)

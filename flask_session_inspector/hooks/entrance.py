@@ -25,9 +25,7 @@ class Entrance:
     :param wsgi_app: What serves the request.
     """
 
-    def __init__(
-        self, wsgi_app: t.Callable[..., t.Iterable[bytes]], key: str
-    ) -> None:
+    def __init__(self, wsgi_app: t.Callable[..., t.Iterable[bytes]], key: str) -> None:
         self.wsgi_app = wsgi_app
         self._key = key
 

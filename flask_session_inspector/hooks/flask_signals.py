@@ -233,11 +233,11 @@ def _teardown_function(
                 or getattr(_get_app_context(), frames.name, None) is not frame
             ):
                 frame = contexts.take_up()
-                if frame is None:
-                    return
+            if frame is None:
+                return
             frame.tearing = True
             scope = frame.scope
-            if scope.__class__ is Unresolved:
+            if isinstance(scope, Unresolved):
                 scope = None if frame.preserved else resolving.resolve(frame)
             if scope is None:
                 return
@@ -278,6 +278,7 @@ def _request_finished(recording: Recording) -> t.Callable[..., None]:
         app: flask.Flask, response: flask.Response, **_: t.Any
     ) -> None:
         try:
+            scope: object
             frame = innermost.get()
             # One that is nested in the request's own context is of the same record.
             if (
@@ -288,7 +289,7 @@ def _request_finished(recording: Recording) -> t.Callable[..., None]:
                 scope = _answered()
             else:
                 scope = frame.scope
-            if scope.__class__ is Scope:
+            if isinstance(scope, Scope):
                 scope.status = response.status_code
                 if response.is_streamed:
                     scope.streamed = scope.streaming = True

@@ -92,6 +92,7 @@ class Frame:
         self.visited = False
         self.visits: tuple[Visit, ...] = ()
         self.worker = 0
+
     def enter(self, *, by_hand: bool) -> None:
         """Take note that the context was pushed here."""
         self.parents.append(innermost.get())

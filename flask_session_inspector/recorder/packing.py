@@ -3,7 +3,8 @@
 A scope and what it refers to are dozens of objects and some 4 kB. Of a thousand records
 hardly one is ever looked at, so each is kept as two objects: a tuple of what refers to
 something that records share (names, SQL, lines of code) and one row of numbers. Neither
-is anything for the garbage collector to go through.
+is anything for the garbage collector to go through, as long as the tuple holds nothing
+but text and plain tuples of text: it lets go of such tuples, and of no other.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import functools
 import struct
 import typing as t
 
+from .scope import Origin
+from .scope import Scope
 from .sessions import RawSession
 from .sessions import SessionFacts
-from .scope import Scope
+from .traces import Bind
 from .traces import RawCheckout
 from .traces import RawStatement
 from .traces import RawTransaction
@@ -28,9 +31,9 @@ _GREATEST = 2**53
 
 _HEAD = 10, 14  # How many references and numbers the record itself takes,
 _SESSION = 7, 9  # how many each of its sessions,
-_TRANSACTION = 3, 4
-_STATEMENT = 5, 4
-_CHECKOUT = 1, 4
+_TRANSACTION = 3, 5
+_STATEMENT = 5, 5
+_CHECKOUT = 1, 5
 
 
 @functools.lru_cache(maxsize=1000)
@@ -65,7 +68,7 @@ def pack(scope: Scope, place: int) -> Packed:
         len(checkouts),
     )
     names = (
-        scope.origin,
+        scope.origin.names,
         scope.kind,
         scope.thread,
         scope.method,
@@ -83,30 +86,35 @@ def pack(scope: Scope, place: int) -> Packed:
     for used in sessions.values():
         _pack_session(used, scope, references, numbers)
     for transaction in transactions:
-        references += (transaction.outcome, transaction.bind, transaction.writes)
+        bind, writes = transaction.bind, transaction.writes
+        references += (transaction.outcome, bind.name, tuple(writes.items()))
         ended = transaction.ended
         numbers += (
             transaction.serial,
             transaction.began,
             _NOT if ended is None else ended,
             transaction.nested,
+            bind.mysql,
         )
     for began, ended_at, sql, rows, bind, serial, *more in statements:
-        references += (sql, bind, more[0], more[1], more[2])
+        references += (sql, bind.name, more[0], more[1], more[2])
         numbers += (
             began,
             ended_at,
             _NOT if rows is None else rows,
             _NOT if serial is None else serial,
+            bind.mysql,
         )
     for checkout in checkouts:
-        references.append(checkout.bind)
+        bind = checkout.bind
+        references.append(bind.name)
         returned, of = checkout.returned, checkout.serial
         numbers += (
             checkout.connection_id,
             checkout.taken,
             _NOT if returned is None else returned,
             _NOT if of is None else of,
+            bind.mysql,
         )
     row = _row(len(head) + len(numbers))
     return (row.pack(*head, *numbers), *names, *references)
@@ -125,7 +133,7 @@ def _pack_session(
         used.first_use,
         used.ended,
         None if is_number else facts.scope_key,
-        None if first is scope or first is None else (first.origin, first.number),
+        None if first is scope or first is None else (first.origin.names, first.number),
     )
     new, changed, deleted = used.pending
     numbers += (
@@ -173,7 +181,7 @@ def unpack(packed: Packed) -> Scope:
     reader = _Reader(packed)
     scope = Scope.__new__(Scope)
     (
-        scope.origin,
+        names,
         scope.kind,
         scope.thread,
         scope.method,
@@ -195,7 +203,7 @@ def unpack(packed: Packed) -> Scope:
         overflow,
         *lengths,
     ) = reader.next(_HEAD)
-    scope.number = int(number)
+    scope.origin, scope.number = Origin.named(*names), int(number)
     scope.stopped, scope.status = _moment(stopped), _whole(status)
     scope.reused_context, scope.dropped = bool(reused), bool(dropped)
     scope.statement_overflow = int(overflow)
@@ -243,28 +251,29 @@ def _session(reader: _Reader, scope: Scope) -> RawSession:
     facts.first = scope
     if first is not None:
         facts.first = Scope.__new__(Scope)
-        facts.first.origin, facts.first.number = first
+        facts.first.origin, facts.first.number = Origin.named(*first[0]), first[1]
     used.context, used.identity_map_size = int(context), int(size)
     used.pending = int(pending[0]), int(pending[1]), int(pending[2])
     return used
 
 
 def _transaction(reader: _Reader) -> RawTransaction:
-    outcome, bind, writes, serial, began, ended, nested = reader.next(_TRANSACTION)
-    made = RawTransaction(None, int(serial), 0, 0, began, bool(nested), bind)
-    made.outcome, made.writes, made.ended = outcome, writes, _moment(ended)
+    outcome, name, writes, serial, began, ended, *flags = reader.next(_TRANSACTION)
+    bind = Bind(name, bool(flags[1]))
+    made = RawTransaction(None, int(serial), 0, 0, began, bool(flags[0]), bind)
+    made.outcome, made.writes, made.ended = outcome, dict(writes), _moment(ended)
     return made
 
 
 def _statement(reader: _Reader) -> RawStatement:
-    sql, bind, location, relationship, parameters, *numbers = reader.next(_STATEMENT)
-    began, ended, rows, serial = numbers
+    sql, name, location, relationship, parameters, *numbers = reader.next(_STATEMENT)
+    began, ended, rows, serial, mysql = numbers
     return RawStatement(
         began,
         ended,
         sql,
         _whole(rows),
-        bind,
+        Bind(name, bool(mysql)),
         _whole(serial),
         location,
         relationship,
@@ -273,7 +282,8 @@ def _statement(reader: _Reader) -> RawStatement:
 
 
 def _checkout(reader: _Reader) -> RawCheckout:
-    bind, number, taken, returned, serial = reader.next(_CHECKOUT)
+    name, number, taken, returned, serial, mysql = reader.next(_CHECKOUT)
     made = RawCheckout(None, int(number), taken, 0, None)
-    made.bind, made.returned, made.serial = bind, _moment(returned), _whole(serial)
+    made.bind = Bind(name, bool(mysql))
+    made.returned, made.serial = _moment(returned), _whole(serial)
     return made

@@ -57,12 +57,13 @@ class Origin:
 
     :ivar token: Tells the process from others; with its ``number`` a record is told
         from all.
+    :ivar names: What is kept of it with a record.
     :ivar limit: How many sessions, statements, transactions and checkouts a record
         keeps each.
     :ivar recording: Returns the writing side of the application, while that lives.
     """
 
-    __slots__ = ("app_name", "limit", "pid", "recording", "token")
+    __slots__ = ("app_name", "limit", "names", "pid", "recording", "token")
 
     def __init__(
         self,
@@ -75,6 +76,14 @@ class Origin:
         self.recording = recording
         self.pid = process.pid
         self.token = process.token
+        self.names = (self.token, app_name, self.pid)
+
+    @classmethod
+    def named(cls, token: str, app_name: str, pid: int) -> Origin:
+        """Make one again of its ``names``."""
+        origin = cls(app_name, 0)
+        origin.token, origin.pid, origin.names = token, pid, (token, app_name, pid)
+        return origin
 
 
 class Scope:
@@ -180,6 +189,7 @@ class Scope:
         self.streaming = False
         self.told = False
         self.transactions: list[RawTransaction] = []
+
     @property
     def recording(self) -> t.Callable[[], Recording | None]:
         """Returns the writing side of its application, while that lives."""
@@ -311,9 +321,7 @@ class Scope:
 
     def wrote_with(self, serial: int) -> bool:
         """Say whether it wrote anything with a session, also inside of a SAVEPOINT."""
-        return any(
-            each.writes for each in self.transactions if each.serial == serial
-        )
+        return any(each.writes for each in self.transactions if each.serial == serial)
 
     def add_checkout(self, checkout: RawCheckout) -> None:
         """Keep a checkout while there is room."""

@@ -103,6 +103,7 @@ class SessionFacts:
         self.key: t.Any = None
         self.to_delete: t.Mapping[t.Any, object] = NO_STATES
         self.unknown_registry = False
+
     @property
     def scope_key(self) -> str | None:
         """The key under which the registry has it, as text."""

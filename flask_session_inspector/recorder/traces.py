@@ -109,6 +109,7 @@ class RawTransaction:
         # Made when they are needed: most transactions only read.
         self.writes: t.Mapping[str, int] = _NONE
         self.unsettled: t.Sequence[tuple[t.Any, str, int | None]] = ()
+
     def add_writes(self, table: str, rows: int) -> None:
         """Count rows written to a table."""
         if rows > 0:

@@ -18,18 +18,14 @@ from ..records import RequestRecord
 from .base import StoreCounters
 from .ring import Ring
 
-# So many records are packed together, which takes a quarter of the time for each: the
-# code is in the processor's caches then. That is a pause of some 0.2 ms.
-_TOGETHER = 64
 # How many records are taken at first, where all may be wanted.
 _PORTION = 100
 
 
 class _Entry:
-    """A record that is not packed yet, or need not be any more.
+    """A record that is not, or need not be, packed.
 
-    :ivar scope: Until it is packed. While it goes on, as a streamed response does
-        after the view, it is not.
+    :ivar scope: While it goes on, as a streamed response does after the view.
     :ivar record: Once somebody has looked.
     """
 
@@ -66,8 +62,6 @@ class MemoryStore:
         # By the number of the record; where another process began it, by its whole id.
         self._entries: dict[int | str, Packed | _Entry] = {}
         self._order: Ring[int | str] = Ring()
-        # Those that were not packed yet, as far as they are retained.
-        self._fresh: list[int | str] = []
         self._latest = 0
         self._stored = 0
         self._evicted = 0
@@ -80,8 +74,7 @@ class MemoryStore:
         key = scope.number if scope.origin.token == self.epoch else str(scope.id)
         entries = self._entries
         # What leaves the ring is freed after the lock: that can run host code.
-        replaced: object = None
-        evicted = None
+        replaced = evicted = None
         with self._lock:
             again = scope.handed_over
             scope.handed_over = True
@@ -99,30 +92,13 @@ class MemoryStore:
             else:
                 self._order.move_to_end(key)
                 replaced = entries[key]
-            entries[key] = _Entry(place, scope)
-            self._fresh.append(key)
+            entries[key] = pack(scope, place) if scope.closed else _Entry(place, scope)
             if len(entries) > self._capacity:
                 oldest = self._order.drop_oldest()
                 if oldest is not None:
                     evicted = entries.pop(oldest)
                     self._evicted += 1
-            if len(self._fresh) >= _TOGETHER:
-                replaced = replaced, self._pack_fresh()
         del replaced, evicted
-
-    def _pack_fresh(self) -> list[Scope]:
-        """Pack what has come since the last time.
-
-        :return: What is not needed any more.
-        """
-        fresh, self._fresh = self._fresh, []
-        packed = []
-        for key in fresh:
-            entry = self._entries.get(key)
-            if isinstance(entry, _Entry) and entry.scope and entry.scope.closed:
-                packed.append(entry.scope)
-                self._entries[key] = pack(entry.scope, entry.place)
-        return packed
 
     def go_on(self, scope: Scope) -> None:
         key = self._key(str(scope.id))
@@ -137,9 +113,7 @@ class MemoryStore:
     def oldest(self) -> int:
         with self._lock:
             oldest = self._order.oldest()
-            return (
-                self._latest + 1 if oldest is None else _place(self._entries[oldest])
-            )
+            return self._latest + 1 if oldest is None else _place(self._entries[oldest])
 
     def place(self, record_id: str) -> int | None:
         entry = self._entries.get(self._key(record_id))
@@ -187,7 +161,6 @@ class MemoryStore:
             self._latest += 1
             cleared, self._entries = self._entries, {}
             self._order.clear()
-            self._fresh.clear()
             self._evicted += len(cleared)
 
     def counters(self) -> StoreCounters:

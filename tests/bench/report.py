@@ -132,7 +132,8 @@ def budgets(measured: Measured) -> str:
             "handing an ended record over",
             "1 µs",
             f"{measured.handing_over.middle / 1000:.2f} µs"
-            f" (least {measured.handing_over.least / 1000:.2f})",
+            f" (least {measured.handing_over.least / 1000:.2f}); into the memory store"
+            f" {measured.handing_over.store / 1000:.2f} µs",
             "",
         ),
     ]

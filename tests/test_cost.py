@@ -1,0 +1,179 @@
+"""What may be counted of the cost: calls, listeners and bytes. Times are measured by
+``make bench`` alone.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import gc
+import sys
+import types
+import typing as t
+
+import flask
+import pytest
+from conftest import Shop
+from conftest import User
+
+import flask_session_inspector
+from flask_session_inspector.stores.ring import Ring
+
+PACKAGE = flask_session_inspector.__path__[0]
+ALWAYS = {"request_started", "request_finished", "got_request_exception"}
+SIGNALS = ALWAYS | {"appcontext_pushed", "appcontext_popped", "request_tearing_down"}
+
+MakeShop = t.Callable[..., Shop]
+
+
+@pytest.fixture
+def busy(shop: Shop) -> Shop:
+    """A shop with one user that has served its first requests."""
+    with shop.app.app_context():
+        shop.db.session.add(User(name="Ada"))
+        shop.db.session.commit()
+
+    def none() -> str:
+        return "nothing"
+
+    def one() -> str:
+        return str(shop.db.session.get(User, 1))
+
+    shop.view(none, "/none")
+    shop.view(one, "/one")
+    for _ in range(3):
+        shop.get("/none")
+        shop.get("/one")
+    return shop
+
+
+def calls_in_package(work: cabc.Callable[[], object]) -> int:
+    """Count how often functions of the package are called."""
+    number = 0
+
+    def profile(frame: types.FrameType, what: str, _: object) -> None:
+        nonlocal number
+        if what == "call" and frame.f_code.co_filename.startswith(PACKAGE):
+            number += 1
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return number
+
+
+# As measured; more than that has to be worth it.
+@pytest.mark.parametrize(("path", "most"), [("/none", 30), ("/one", 120)])
+def test_calls_for_a_request(busy: Shop, path: str, most: int) -> None:
+    client = busy.app.test_client()
+    counts = [calls_in_package(lambda: client.get(path).close()) for _ in range(5)]
+    assert min(counts) <= most
+
+
+def connected(app: flask.Flask) -> set[str]:
+    return {name for name in SIGNALS if [*getattr(flask, name).receivers_for(app)]}
+
+
+def test_few_signals_are_connected(busy: Shop) -> None:
+    assert connected(busy.app) == ALWAYS
+
+
+def test_all_signals_are_connected_until_the_first_request(shop: Shop) -> None:
+    assert connected(shop.app) == SIGNALS
+
+
+def test_a_context_pushed_by_hand_is_listened_to_until_its_end(busy: Shop) -> None:
+    with busy.app.app_context():
+        busy.db.session.get(User, 1)
+        assert connected(busy.app) == ALWAYS | {"appcontext_popped"}
+    assert connected(busy.app) == ALWAYS
+    record = busy.newest()
+    assert (record.kind, record.statement_count) == ("context", 1)
+    assert record.sessions[0].ended == "removed"
+
+
+@pytest.mark.skipif(
+    "RequestContext" not in vars(flask.ctx),
+    reason="Newer Flask gives each request a context of its own.",
+)
+def test_requests_in_a_context_that_was_there_are_listened_to(busy: Shop) -> None:
+    with busy.app.app_context():
+        assert busy.get("/one").reused_context
+    assert connected(busy.app) == SIGNALS
+    assert not busy.get("/one").reused_context
+
+
+def test_a_disabled_inspector_listens_to_nothing(make_shop: MakeShop) -> None:
+    shop = make_shop(SESSION_INSPECTOR_ENABLED=False)
+    assert connected(shop.app) == set()
+    shop.view(lambda: str(shop.db.session.get(User, 1)))
+    client = shop.app.test_client()
+    assert calls_in_package(lambda: client.get("/").close()) == 0
+
+
+def test_a_record_needs_no_collector(busy: Shop) -> None:
+    def garbage(path: str) -> set[str]:
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            for _ in range(5):
+                busy.app.test_client().get(path).close()
+            gc.collect()
+            return {type(each).__module__ for each in gc.garbage}
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+
+    for path in ("/none", "/one"):
+        assert not {name for name in garbage(path) if name.startswith("flask_session")}
+
+
+def test_what_is_retained_is_nothing_for_the_collector(make_shop: MakeShop) -> None:
+    shop = make_shop(SESSION_INSPECTOR_MAX_REQUESTS=10_000)
+    shop.view(lambda: str(shop.db.session.get(User, 1)))
+
+    def tracked() -> int:
+        for _ in range(200):
+            shop.app.test_client().get("/").close()
+        gc.collect()
+        return len(gc.get_objects())
+
+    tracked()
+    first, second = tracked(), tracked()
+    assert second - first < 50
+
+
+class TestRing:
+    def test_the_oldest_comes_out_first(self) -> None:
+        ring: Ring[str] = Ring()
+        for key in "abc":
+            ring.add(key)
+
+        assert ring.oldest() == "a"
+        assert [*ring] == ["c", "b", "a"]
+        assert [ring.drop_oldest() for _ in range(4)] == ["a", "b", "c", None]
+
+    def test_a_key_moves_to_the_end(self) -> None:
+        ring: Ring[str] = Ring()
+        for key in "abc":
+            ring.add(key)
+        ring.move_to_end("a")
+        ring.move_to_end("b")
+        ring.move_to_end("a")
+
+        assert [*ring] == ["a", "b", "c"]
+        assert [ring.drop_oldest() for _ in range(4)] == ["c", "b", "a", None]
+
+    def test_a_key_that_moves_for_ever_takes_no_more_room(self) -> None:
+        ring: Ring[str] = Ring()
+        for key in "abc":
+            ring.add(key)
+        for _ in range(10_000):
+            ring.move_to_end("b")
+
+        assert len(ring._keys) < 1000
+        assert [*ring] == ["b", "c", "a"]
