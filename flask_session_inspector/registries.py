@@ -80,9 +80,11 @@ class KnownRegistry:
             held = getattr(self._held, "value", None)
         else:
             held = self._held.get(key)
-        if held is None:
-            return None
-        session: Session = synchronous(held)
+        # By its type; see is_proxy().
+        if held is None or issubclass(type(held), Session):
+            session: Session | None = held
+        else:
+            session = synchronous(held)
         return session
 
     def holds(self, session: Session) -> bool:

@@ -53,7 +53,8 @@ def test_the_report_has_every_number_beside_its_budget() -> None:
         "| each further statement | 6 µs | 5.0 µs | +0.0 µs |",
         "| the same, as a share of record_queries | 0.33 | 0.25 |  |",
         "| memory of a record, one query | 1,000 bytes | 900 bytes | -0 bytes |",
-        "| handing an ended record over | 1 µs | 0.81 µs (least 0.70); into the memory store 3.00 µs |  |",
+        "| handing an ended record over | 1 µs | 0.81 µs (least 0.70);"
+        " into the memory store 3.00 µs |  |",
         "| **one ORM get**, bare | takes 100 |  |  |  |  |",
         "| Flask-Session-Inspector | +7.0 | +6.0 to +8.2 | +1.5 | +7.0 | 1.07 |",
         "| 10 | 1,000 | +60.0 | +5.00 | +210 | +20.00 | +10.0 | +0.00 | 0.25 |",

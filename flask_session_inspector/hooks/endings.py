@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import typing as t
 from time import perf_counter
 
@@ -41,7 +42,8 @@ def observe_sessions(frame: Frame, scope: Scope) -> None:
         session = registry.session(key)
         if session is not None and _is_of(frame, scope, session, key):
             used = _see(frame, scope, session)
-            registry.name_session(used.facts, key)
+            if used.facts.registry is None:
+                registry.name_session(used.facts, key)
             # It may have been used first in a context nested in this one.
             if used.context != frame.index:
                 scope.move_session(used, frame.index)
@@ -91,9 +93,11 @@ def _is_of(frame: Frame, scope: Scope, session: Session, key: object) -> bool:
     Where the scope of the registry is wider than the app context, such as a thread,
     it can be one that was there before and that nobody asked for.
     """
+    if session.hash_key in scope.sessions:
+        return True
     if not _is_concerned(frame, scope, session):
         return False
-    if frame.is_visit or session.hash_key in scope.sessions:
+    if frame.is_visit:
         return True
     if uses.facts.get(session.hash_key) is None:
         return True
@@ -121,7 +125,12 @@ def observe_end(frame: Frame, scope: Scope) -> None:
                 scope.still_held = {**scope.still_held, **held_by}
     if scope.sessions:
         if frame.owns:
-            held |= _held_under_lost_keys(frame, scope)
+            asked = [id(registry.proxy) for registry, _ in frame.keys]
+            for used in list(scope.sessions.values()):
+                proxy_id = used.facts.proxy_id
+                if proxy_id is not None and proxy_id not in asked:
+                    held |= _held_under_lost_keys(frame, scope, asked)
+                    break
         for used in scope.sessions_in(frame.index):
             _end(used, used.facts.serial in held, frame)
         if scope.continued and frame.index in scope.continued:
@@ -144,19 +153,20 @@ def observe_end(frame: Frame, scope: Scope) -> None:
         scope.still_held = {}
 
 
-def _held_under_lost_keys(frame: Frame, scope: Scope) -> set[int]:
+def _held_under_lost_keys(
+    frame: Frame, scope: Scope, asked: cabc.Collection[int]
+) -> set[int]:
     """Look for sessions whose registry could not tell its key any more.
 
     A scopefunc that asks for the request raises when only the app context is left.
+
+    :param asked: The ids of the proxies that could tell.
     """
-    asked = {id(registry.proxy) for registry, _ in frame.keys}
     lost = [
         used.facts
         for used in list(scope.sessions.values())
         if used.facts.registry is not None and used.facts.proxy_id not in asked
     ]
-    if not lost:
-        return set()
     by_id = {id(each.proxy): each for each in frame.recording.registries()}
     held = set()
     for facts in lost:
