@@ -152,14 +152,9 @@ class LocationFinder:
 
     def find_in(self, frame: types.FrameType | None) -> RawLocation | None:
         """Walk outwards from a frame, on its own stack alone."""
-        own = self._own
         while frame is not None:
-            file = frame.f_code.co_filename
-            known = own.get(file)
-            if known is None:
-                known = own[file] = self._is_own(file, frame)
-            if known:
-                return _describe(file, frame, frame.f_lineno)
+            if self._is_own_frame(frame):
+                return _describe(frame.f_code.co_filename, frame, frame.f_lineno)
             frame = frame.f_back
         return None
 

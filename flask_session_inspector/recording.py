@@ -88,6 +88,7 @@ class Recording:
         # Ours alone, so that one request can be in the records of two applications.
         self.environ_key = f"flask_session_inspector.{secrets.token_hex(4)}"
         self.entrance_key = f"{self.environ_key}.entrance"
+        self.arrived_key = f"{self.entrance_key}.arrived"
         self._app = weakref.ref(app)
         self._app_name = app.import_name
         self._store = store
@@ -256,8 +257,6 @@ class Recording:
             self.reporter.tell_of_record(app, lambda: self._builder.build(scope))
 
     def _examine(self, scope: Scope) -> None:
-        if not (scope.sessions or scope.checkouts or scope.statements or scope.clues):
-            return
         try:
             suspects, idle_ms = self.suspects, self.config.idle_transaction_ms
             seen = signs_of(scope, idle_ms, suspects.pinned)

@@ -57,9 +57,9 @@ class Attached(t.Generic[K, V]):
     """A value on the object itself that it belongs to, under a name of its own.
 
     For objects of Flask's and SQLAlchemy's that come and go with every request: an
-    attribute costs a tenth of an entry in a :class:`WeakIdentityDict`, and goes with
-    its object. Not for classes that an application makes subclasses of, since
-    reading an attribute that is missing could run code of theirs.
+    attribute costs less than an entry in a :class:`WeakIdentityDict`, and goes with
+    its object. Not for sessions, whose classes are often the application's own: reading
+    an attribute that is missing could run code of theirs.
 
     :param what: Is a part of the attribute's name.
     :ivar name: The attribute; hot paths read it themselves.

@@ -213,11 +213,24 @@ def leave(before: Frame | None) -> None:
         frame.close()
         return
     for left in _inside(before, frame):
-        if left is alive:  # Somebody never popped it.
+        if left is alive:
+            # Nobody popped it, or not yet: before Flask 3.1.2, a stream keeps it.
+            left.leave_to_signals()
             innermost.set(left)
             return
         finish(left)
     innermost.set(before)
+
+
+def leave_elsewhere(frame: Frame) -> None:
+    """Finish the context of a request that ran with other context variables.
+
+    That was in a copy of them, or in a thread, which may still be running.
+    """
+    if frame.tearing:
+        finish(frame)
+    else:
+        frame.leave_to_signals()
 
 
 def _inside(outer: Frame | None, frame: Frame | None) -> list[Frame]:

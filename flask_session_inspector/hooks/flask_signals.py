@@ -15,6 +15,7 @@ from flask import request
 from flask.globals import app_ctx
 
 from ..guard import guard
+from ..process import process
 from ..recorder import Scope
 from . import contexts
 from . import endings
@@ -68,13 +69,14 @@ class FlaskHooks:
         self._popped: Receivers = {
             flask.appcontext_popped: self._plain(self._appcontext_popped)
         }
-        self._open_by_hand = 0
-        self._lock = threading.Lock()
+        self._listens_to_pops = True
+        self.after_fork()
+        process.begin_anew_after_fork(self)
         recording.look_out_for_pops = self._look_out_for_pops
         recording.listen_to_all = self._listen_to_all
         self._connect({**self._always, **self._at_first, **self._popped})
         app.teardown_appcontext_funcs.append(self._teardown)
-        entrance = Entrance(app.wsgi_app, recording.entrance_key)
+        entrance = Entrance(app.wsgi_app, recording)
         app.wsgi_app = entrance  # type: ignore[method-assign] # as Flask says
         self._error_handling.watch(app)
         if recording.config.server_timing:
@@ -104,29 +106,36 @@ class FlaskHooks:
             if app is not None:
                 signal.disconnect(receiver, sender=app)
 
+    def after_fork(self) -> None:
+        """Leave to the parent process what it has pushed, and its lock."""
+        # Reentrant: a signal handler, or a finalizer, can use an app context of its own
+        # in the middle of this.
+        self._lock = threading.RLock()
+        self._open_by_hand = 0
+
     def _listen_to_all(self) -> None:
         with self._lock:
             if not self._recording.listens_to_all:
                 self._recording.listens_to_all = True
-                self._connect({**self._at_first, **self._popped})
-
-    def _listen_to_few(self) -> None:
-        with self._lock:
-            self._recording.listens_to_all = False
-            self._disconnect(self._at_first)
-            if not self._open_by_hand:
-                self._disconnect(self._popped)
+                self._connect(self._at_first)
+                self._listen_to_pops()
 
     def _look_out_for_pops(self, more: int) -> None:
         """Take note that an app context was pushed, or popped, by hand."""
         with self._lock:
-            before, self._open_by_hand = self._open_by_hand, self._open_by_hand + more
-            if self._recording.listens_to_all or not self._recording.attached:
+            # Those that the parent of a fork has pushed were never counted here.
+            self._open_by_hand = max(0, self._open_by_hand + more)
+            self._listen_to_pops()
+
+    def _listen_to_pops(self) -> None:
+        recording = self._recording
+        while recording.attached:
+            wanted = recording.listens_to_all or self._open_by_hand > 0
+            if wanted is self._listens_to_pops:
                 return
-            if not before:
-                self._connect(self._popped)
-            elif not self._open_by_hand:
-                self._disconnect(self._popped)
+            self._listens_to_pops = wanted
+            change = self._connect if wanted else self._disconnect
+            change(self._popped)
 
     def remove(self, app: flask.Flask) -> None:
         """Disconnect from the application."""
@@ -185,9 +194,12 @@ class FlaskHooks:
         return request_started
 
     def _prepare(self) -> None:
-        if self._recording.is_looking_around:
-            self._recording.look_no_further()
-            self._listen_to_few()
+        with self._lock:
+            if self._recording.is_looking_around:
+                self._recording.look_no_further()
+                self._recording.listens_to_all = False
+                self._disconnect(self._at_first)
+                self._listen_to_pops()
         contexts.finish_abandoned(self._recording)
 
     def _got_request_exception(

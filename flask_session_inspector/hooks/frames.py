@@ -98,20 +98,25 @@ class Frame:
         self.parents.append(innermost.get())
         self.worker = worker()
         innermost.set(self)
-        if not by_hand:
+        if by_hand:
+            self.leave_to_signals()
+        else:
             self._kept = self.context()
-        elif not self.by_hand:
-            self.by_hand = True
-            self.recording.look_out_for_pops(1)
-            context = self.context()
-            if context is not None:
-                self.context = weakref.ref(context, self._collected)
 
     def _collected(self, reference: object) -> None:
         # Nobody popped it: a teardown function raised, or the context was
         # abandoned. A garbage collection is no place for work that takes locks.
         if self.parents:
             self.recording.abandoned.append(self)
+
+    def leave_to_signals(self) -> None:
+        """Take note that only a signal, or a collection, will tell of its end."""
+        self._kept, context = None, self.context()
+        if not self.by_hand:
+            self.by_hand = True
+            self.recording.look_out_for_pops(1)
+            if context is not None:
+                self.context = weakref.ref(context, self._collected)
 
     def leave_to_entrance(self) -> None:
         """Take note that the entrance will tell of its end."""

@@ -121,6 +121,11 @@ def arrive(context: AppContext, incoming: Request, recording: Recording) -> None
     frame.scope = scope
     environ = incoming.environ
     environ[recording.environ_key] = scope
+    environ[recording.arrived_key].append(frame)
+    if _PRESERVED in environ and "SERVER_SOFTWARE" not in environ:
+        # A test client will push contexts again, and maybe do nothing in them. With the
+        # debugger, which has a server around it, that is rare.
+        recording.listen_to_all()
     if scope is not None:
         frame.owns = True
         scope.frames.add(frame)
@@ -142,6 +147,7 @@ def begin_request(frame: Frame, incoming: Request) -> None:
     scope = frame.scope
     if frame.by_hand and environ.get(recording.entrance_key, frame) is None:
         frame.leave_to_entrance()
+        environ[recording.arrived_key].append(frame)
     recorded = recording.is_recorded(incoming, incoming.endpoint)
     if isinstance(scope, Unresolved) and _is_pushed_for(frame, environ):
         scope = _begin(frame, "request") if recorded else None

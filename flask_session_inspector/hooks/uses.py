@@ -73,6 +73,9 @@ def facts_of(session: Session) -> SessionFacts:
 def forget_session(known: SessionFacts) -> None:
     """Forget a session that is gone."""
     facts.pop(known.serial, None)
+    last = known.last
+    if last is not None and last.handed_over and last.closed:
+        known.let_go_of(last)
 
 
 def forget_when_gone(known: SessionFacts) -> None:
@@ -89,12 +92,6 @@ def _forget_the_gone() -> None:
     for serial, known in list(facts.items()):
         if known.reference() is None:
             facts.pop(serial, None)
-
-
-def facts_on(connection: Connection) -> SessionFacts | None:
-    """Return what is known of the session that uses a connection."""
-    users = joined.get(connection)
-    return users.sessions[-1] if users is not None and users.sessions else None
 
 
 def begin_in_this_process(session: Session) -> None:

@@ -135,13 +135,13 @@ class SessionFacts:
         """Take note that a record is kept without its scope from now on.
 
         Of a session that is gone nobody will ask who used it; the two would keep each
-        other, and wait for the garbage collector together.
+        other, and wait for the garbage collector together. Where several records used
+        it, the others still name the first of them.
         """
-        if self.reference() is None:
+        if self.reference() is None and self.last is scope:
+            self.last = None
             if self.first is scope:
                 self.first = None
-            if self.last is scope:
-                self.last = None
 
     def was_closed(self, session: Session | None) -> bool:
         """Say whether it was closed since it was watched.

@@ -140,6 +140,8 @@ class RawTransaction:
     @property
     def discarded(self) -> bool:
         """Whether what it wrote was thrown away, and nobody said so."""
+        if self.outcome == "commit":
+            return False  # Its record closed between the commit and the end.
         closed = "close" in (self.outcome, self.afterwards)
         return closed and not (self.nested or self.in_exception or self.keeps_writes)
 
@@ -165,6 +167,7 @@ class RawTransaction:
 class RawCheckout:
     """One loan of a pooled connection.
 
+    :ivar scope: Of the record that it is in; ``None`` once it was returned.
     :ivar worker: The thread, greenlet or task that took it.
     :ivar taken_over: Another record took it, and this one goes on with it.
     :ivar detached: It was taken out of the pool for good.

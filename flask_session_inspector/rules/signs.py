@@ -76,7 +76,7 @@ def signs_of(scope: Scope, idle_ms: float, pinned: cabc.Container[int]) -> int:
     for transaction in list(scope.transactions):
         if transaction.writes:
             wrote = True
-        if transaction.outcome != "commit" and transaction.discarded:
+        if transaction.discarded:
             discarded = True
     if wrote and discarded:
         signs |= DISCARDED

@@ -77,27 +77,32 @@ class MemoryStore:
         replaced = evicted = None
         with self._lock:
             again = scope.handed_over
-            scope.handed_over = True
-            if not again:
-                self._stored += 1
             absent = key not in entries
             if not keep or (again and absent and not revive):
                 # Not wanted, or evicted before it went on.
+                scope.handed_over = True
+                self._stored += not again
                 self._evicted += not again
                 return
+            place = self._latest + 1
+            # Whatever may be raised, a timeout too, is raised before anything changes.
+            entry = pack(scope, place) if scope.closed else _Entry(place, scope)
+            scope.handed_over = True
+            self._stored += not again
             self._evicted -= again and absent
-            self._latest = place = self._latest + 1
+            self._latest = place
+            replaced = entries.get(key)
+            entries[key] = entry
             if absent:
                 self._order.add(key)
             else:
                 self._order.move_to_end(key)
-                replaced = entries[key]
-            entries[key] = pack(scope, place) if scope.closed else _Entry(place, scope)
-            if len(entries) > self._capacity:
+            while len(entries) > self._capacity:
                 oldest = self._order.drop_oldest()
-                if oldest is not None:
-                    evicted = entries.pop(oldest)
-                    self._evicted += 1
+                if oldest is None:
+                    break
+                evicted = entries.pop(oldest, None)
+                self._evicted += 1
         del replaced, evicted
 
     def go_on(self, scope: Scope) -> None:
@@ -139,15 +144,27 @@ class MemoryStore:
     def _newest(
         self, most: int, after: int, before: int | None
     ) -> list[tuple[int | str, Packed | _Entry]]:
-        found: list[tuple[int | str, Packed | _Entry]] = []
         with self._lock:
-            for key in self._order:
-                entry = self._entries[key]
-                place = _place(entry)
-                if place <= after or len(found) == most:
-                    break
-                if before is None or place < before:
-                    found.append((key, entry))
+            while True:
+                try:
+                    return self._walk(most, after, before)
+                except RuntimeError:
+                    # A finalizer of an object that was freed here has put a record.
+                    continue
+
+    def _walk(
+        self, most: int, after: int, before: int | None
+    ) -> list[tuple[int | str, Packed | _Entry]]:
+        found: list[tuple[int | str, Packed | _Entry]] = []
+        for key in self._order:
+            entry = self._entries.get(key)
+            if entry is None:
+                continue
+            place = _place(entry)
+            if place <= after or len(found) == most:
+                break
+            if before is None or place < before:
+                found.append((key, entry))
         return found
 
     def _key(self, record_id: str) -> int | str:
