@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import concurrent.futures
 import contextlib
 import contextvars
 import gc
 import threading
 import typing as t
+import weakref
 
 import flask
 import pytest
@@ -178,3 +180,84 @@ def test_sql_outside_of_any_context(shop: Shop) -> None:
     engine.dispose()
 
     assert shop.inspection.counters == before
+
+
+def in_a_copy(serve: t.Callable[[], t.Any]) -> t.Any:
+    return contextvars.copy_context().run(serve)
+
+
+def in_a_thread(serve: t.Callable[[], t.Any]) -> t.Any:
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        return pool.submit(serve).result()
+
+
+@pytest.mark.parametrize("elsewhere", [in_a_copy, in_a_thread])
+def test_a_middleware_that_serves_with_other_context_variables(
+    make_app: t.Callable[..., flask.Flask],
+    tmp_path: t.Any,
+    elsewhere: t.Callable[[t.Callable[[], t.Any]], t.Any],
+) -> None:
+    app = make_app(**MARKING, SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path}/shop.db")
+    inner = app.wsgi_app
+
+    def middleware(environ: t.Any, start_response: t.Any) -> t.Any:
+        return elsewhere(lambda: inner(environ, start_response))
+
+    app.wsgi_app = middleware
+    shop = Shop(app)
+    contexts: list[weakref.ref[t.Any]] = []
+
+    def view() -> str:
+        mark(shop.db.session, "view")
+        contexts.append(weakref.ref(flask.globals.app_ctx._get_current_object()))
+        return "done"
+
+    shop.view(view)
+    for _ in range(3):
+        record = shop.get()
+        assert (record.status, marks(record)) == (200, ["view"])
+    gc.collect()
+
+    assert_at_rest(shop)
+    assert [reference() for reference in contexts] == [None] * 3
+
+
+def test_a_view_that_goes_on_when_its_request_was_answered(
+    make_app: t.Callable[..., flask.Flask], tmp_path: t.Any
+) -> None:
+    """As with a middleware that waits only so long."""
+    app = make_app(**MARKING, SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path}/shop.db")
+    inner = app.wsgi_app
+    given_up = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def middleware(environ: t.Any, start_response: t.Any) -> t.Any:
+        if environ["PATH_INFO"] != "/slow":
+            return inner(environ, start_response)
+        serve = threading.Thread(target=inner, args=(environ, lambda *_: None))
+        threads.append(serve)
+        serve.start()
+        assert began.wait(10)
+        start_response("504 GATEWAY TIMEOUT", [])
+        return []
+
+    app.wsgi_app = middleware
+    shop = Shop(app)
+    began = threading.Event()
+
+    def slow() -> str:
+        mark(shop.db.session, "before")
+        began.set()
+        assert given_up.wait(10)
+        mark(shop.db.session, "after")
+        return "done"
+
+    shop.view(slow, "/slow")
+    shop.view(lambda: "done", "/first")
+    shop.get("/first")
+    app.test_client().get("/slow").close()
+    given_up.set()
+    threads[0].join()
+
+    assert marks(shop.newest()) == ["before", "after"]
+    assert_at_rest(shop)

@@ -14,6 +14,7 @@ import flask
 import pytest
 from conftest import Shop
 from conftest import User
+from sqlalchemy.orm import Session
 
 import flask_session_inspector
 from flask_session_inspector.stores.ring import Ring
@@ -38,6 +39,11 @@ def busy(shop: Shop) -> Shop:
     def one() -> str:
         return str(shop.db.session.get(User, 1))
 
+    def direct() -> str:
+        with Session(shop.db.engine) as session:
+            return str(session.get(User, 1))
+
+    shop.view(direct, "/direct")
     shop.view(none, "/none")
     shop.view(one, "/one")
     for _ in range(3):
@@ -128,7 +134,7 @@ def test_a_record_needs_no_collector(busy: Shop) -> None:
             gc.garbage.clear()
             gc.enable()
 
-    for path in ("/none", "/one"):
+    for path in ("/none", "/one", "/direct"):
         assert not {name for name in garbage(path) if name.startswith("flask_session")}
 
 

@@ -247,6 +247,25 @@ class TestMemoryStore(StoreContract):
         assert store.get(str(scope.id)) is store.get(str(scope.id))
 
 
+def test_an_interrupt_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore(2, make_builder())
+    store.put(make_scope("/1"))
+
+    def interrupt(*arguments: object) -> t.NoReturn:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("flask_session_inspector.stores.memory.pack", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            store.put(make_scope("/2"))
+    for path in ("/3", "/4"):
+        store.put(make_scope(path))
+
+    assert [record.path for record in store.scan(0, None)] == ["/4", "/3"]
+    counters = store.counters()
+    assert (counters.stored, counters.evicted, counters.retained) == (3, 1, 2)
+
+
 def test_opening() -> None:
     assert isinstance(open_store("memory://", 3, make_builder()), MemoryStore)
 

@@ -122,10 +122,8 @@ def arrive(context: AppContext, incoming: Request, recording: Recording) -> None
     environ = incoming.environ
     environ[recording.environ_key] = scope
     environ[recording.arrived_key].append(frame)
-    if _PRESERVED in environ and "SERVER_SOFTWARE" not in environ:
-        # A test client will push contexts again, and maybe do nothing in them. With the
-        # debugger, which has a server around it, that is rare.
-        recording.listen_to_all()
+    if _PRESERVED in environ:
+        _expect_to_be_preserved(environ, recording)
     if scope is not None:
         frame.owns = True
         scope.frames.add(frame)
@@ -140,6 +138,13 @@ def arrive(context: AppContext, incoming: Request, recording: Recording) -> None
             _look_for_abandoned(frame, scope)
 
 
+def _expect_to_be_preserved(environ: dict[str, t.Any], recording: Recording) -> None:
+    # A test client will push contexts again, and maybe do nothing in them. With the
+    # debugger, which has a server around it, that is rare.
+    if "SERVER_SOFTWARE" not in environ:
+        recording.listen_to_all()
+
+
 def begin_request(frame: Frame, incoming: Request) -> None:
     """Take note that a request begins in a frame."""
     recording = frame.recording
@@ -148,6 +153,8 @@ def begin_request(frame: Frame, incoming: Request) -> None:
     if frame.by_hand and environ.get(recording.entrance_key, frame) is None:
         frame.leave_to_entrance()
         environ[recording.arrived_key].append(frame)
+        if _PRESERVED in environ:
+            _expect_to_be_preserved(environ, recording)
     recorded = recording.is_recorded(incoming, incoming.endpoint)
     if isinstance(scope, Unresolved) and _is_pushed_for(frame, environ):
         scope = _begin(frame, "request") if recorded else None
