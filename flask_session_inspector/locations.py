@@ -53,7 +53,7 @@ _MOST_WAYS = 10_000
 
 # A line, and the code on the way from it: the code objects are kept, so that what has
 # their addresses is really they.
-_Way = tuple[RawLocation, types.CodeType, types.CodeType]
+_Way = tuple[RawLocation, types.CodeType, types.CodeType, types.CodeType]
 
 
 class LocationFinder:
@@ -66,8 +66,8 @@ class LocationFinder:
     To walk over twenty frames of SQLAlchemy's for each statement, each of which
     becomes an object by that, would cost more than all the rest. So :meth:`nearest`
     looks first where it found the line the last time, so many frames away: if the same
-    instruction of the same code is there, and the same code again halfway, then the way
-    is known, and so is the line.
+    instruction of the same code is there, and the same code again right behind it and
+    halfway, then the way is known, and so is the line.
 
     :param root_path: The application's root path.
     """
@@ -76,7 +76,7 @@ class LocationFinder:
         root = os.path.join(os.path.abspath(root_path), "")
         self._installed_root = root if in_library(root) else None
         self._own: dict[str, bool] = {}
-        self._ways: dict[tuple[int, int, int, int], _Way] = {}
+        self._ways: dict[tuple[int, int, int, int, int], _Way] = {}
         self._depths: dict[str, int] = {}
 
     def nearest(self, hook: str) -> RawLocation | None:
@@ -95,9 +95,10 @@ class LocationFinder:
                 pass
             else:
                 code, halfway = frame.f_code, sys._getframe(depth >> 1).f_code
-                key = (id(code), frame.f_lasti, depth, id(halfway))
+                called = sys._getframe(depth - 1).f_code
+                key = (id(code), frame.f_lasti, depth, id(called), id(halfway))
                 way = self._ways.get(key)
-                if way is not None and way[1] is code and way[2] is halfway:
+                if way is not None and way[1:] == (code, called, halfway):
                     return way[0]
         return self._walk(hook) or self._find_in_parent_greenlets()
 
@@ -112,11 +113,12 @@ class LocationFinder:
         code = frame.f_code
         location = _describe(code.co_filename, frame, frame.f_lineno)
         # As nearest() counts, from itself; _walk() is one deeper.
+        called = sys._getframe(depth).f_code
         halfway = sys._getframe((depth >> 1) + 1).f_code
         if len(self._ways) >= _MOST_WAYS:
             self._ways.clear()
-        key = (id(code), frame.f_lasti, depth, id(halfway))
-        self._ways[key] = (location, code, halfway)
+        key = (id(code), frame.f_lasti, depth, id(called), id(halfway))
+        self._ways[key] = (location, code, called, halfway)
         self._depths[hook] = depth
         return location
 

@@ -62,11 +62,6 @@ class Recording:
     :ivar own_blueprints: The blueprints whose requests are not recorded.
     :ivar renders_parameters: Whether bound values are kept.
     :ivar is_looking_around: Whether the first request is still to be dispatched.
-    :ivar listens_to_all: Whether every signal of Flask's is connected, or only what
-        requests through the entrance need.
-    :ivar listen_to_all: Connects every signal, for good.
-    :ivar look_out_for_pops: Is told of each app context that was pushed by hand, and
-        with -1 of its end.
     :ivar watched: Further proxies by name.
     """
 
@@ -88,7 +83,6 @@ class Recording:
         # Ours alone, so that one request can be in the records of two applications.
         self.environ_key = f"flask_session_inspector.{secrets.token_hex(4)}"
         self.entrance_key = f"{self.environ_key}.entrance"
-        self.arrived_key = f"{self.entrance_key}.arrived"
         self._app = weakref.ref(app)
         self._app_name = app.import_name
         self._store = store
@@ -112,9 +106,6 @@ class Recording:
         self._registries: tuple[KnownRegistry, ...] = ()
         self._remove_hooks: Wiring | None = None
         self.is_looking_around = True
-        self.listens_to_all = True
-        self.look_out_for_pops: t.Callable[[int], None] = lambda more: None
-        self.listen_to_all: t.Callable[[], None] = lambda: None
         self.after_fork()
         process.begin_anew_after_fork(self)
 
@@ -147,8 +138,6 @@ class Recording:
         remove_hooks, self._remove_hooks = self._remove_hooks, None
         if remove_hooks is not None:
             remove_hooks(app)
-            self.look_out_for_pops = lambda more: None
-            self.listen_to_all = lambda: None
 
     def look_around(self, app: flask.Flask) -> bool:
         """Join what was initialised after the inspector.

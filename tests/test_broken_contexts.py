@@ -191,7 +191,11 @@ def in_a_thread(serve: t.Callable[[], t.Any]) -> t.Any:
         return pool.submit(serve).result()
 
 
-@pytest.mark.parametrize("elsewhere", [in_a_copy, in_a_thread])
+def later(serve: t.Callable[[], t.Any]) -> t.Any:
+    yield from serve()
+
+
+@pytest.mark.parametrize("elsewhere", [in_a_copy, in_a_thread, later])
 def test_a_middleware_that_serves_with_other_context_variables(
     make_app: t.Callable[..., flask.Flask],
     tmp_path: t.Any,

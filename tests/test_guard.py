@@ -31,7 +31,6 @@ PARTS = [
     "hooks.contexts.current_frame",
     "hooks.resolving.resolve",
     "hooks.contexts.finish",
-    "hooks.contexts.finish_abandoned",
     "hooks.visits.begin",
     "hooks.visits.end",
     "hooks.visits.seen_from_here",
@@ -202,18 +201,6 @@ def test_errors_are_counted(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None
     assert shop.inspection.counters.internal_errors == 1
 
 
-def test_the_end_of_a_request_does_not_matter_either(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Not among the others: where requests are in each other, signals tell of it."""
-    before = guard.errors
-    monkeypatch.setattr(f"{PACKAGE}.hooks.entrance.leave", broken)
-    for _ in range(2):
-        assert shop.app.test_client().get("/read").text == "0"
-
-    assert guard.errors == before + 2
-
-
 @pytest.mark.parametrize(
     "part",
     [
@@ -221,7 +208,7 @@ def test_the_end_of_a_request_does_not_matter_either(
         "hooks.statements.written_by",
         "hooks.sessions.current_scope",
         "hooks.connections.current_scope",
-        "hooks.entrance.leave",
+        "hooks.contexts.pop",
     ],
 )
 def test_strict_mode_raises_again(

@@ -74,6 +74,19 @@ def test_the_innermost_frame_of_own_code(shop: Shop) -> None:
     assert statement.location.function == "query"
 
 
+def test_one_call_that_leads_to_several_places(shop: Shop) -> None:
+    def own(statement: t.Any) -> t.Any:
+        return shop.db.session.registry().execute(statement)
+
+    def view() -> None:
+        through = (shop.db.session.execute, own)
+        for execute in (*through, *through, own, *through):
+            execute(sa.text("SELECT 1"))
+
+    functions = [x.location and x.location.function for x in serve(shop, view)]
+    assert functions == ["view", "own", "view", "own", "own", "view", "own"]
+
+
 def test_the_line_of_a_template(shop: Shop, tmp_path: pathlib.Path) -> None:
     template = tmp_path / "page.html"
     template.write_text(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import typing as t
 
-from flask import has_app_context
 from flask.globals import app_ctx
 
 from ..recorder import Scope
@@ -49,12 +48,7 @@ def frame_of_context() -> Frame | None:
         context = _get_app_context()
     except RuntimeError:
         return None
-    frame = frames.get(context)
-    if frame is None:
-        return _adopt(context)
-    if not frame.parents and not frame.recording.listens_to_all:
-        _look_again(frame)
-    return frame
+    return frames.get(context) or _adopt(context)
 
 
 def adopt_current() -> None:
@@ -63,26 +57,15 @@ def adopt_current() -> None:
 
 
 def _adopt(context: AppContext) -> Frame | None:
-    """Take up a context whose push was not signalled."""
+    """Take up a context that was pushed before anybody listened."""
     inspection = context.app.extensions.get("session_inspector")
     recording = getattr(inspection, "recording", None)
     if recording is None or not recording.attached:
         return None
     frame = Frame(context, recording)
+    frame.parents.append(innermost.get())
     frames.set(context, frame)
-    # One that opens its cookie session is about to be announced.
-    frame.enter(by_hand=not resolving.is_arriving(recording))
     return frame
-
-
-def _look_again(frame: Frame) -> None:
-    """Find out whether a context that was popped was pushed again.
-
-    If not, a thread that copied the context variables goes on: both copies say so.
-    """
-    if innermost.get() is not frame:
-        _push_again(frame)
-        frame.enter(by_hand=True)
 
 
 def current_scope() -> tuple[Frame, Scope] | None:
@@ -113,13 +96,16 @@ def is_outside() -> bool:
     except RuntimeError:
         return True
     frame = frames.get(context)
-    return frame is not None and not frame.parents
+    if frame is None or frame.parents:
+        return False
+    # Of one that is inspected no longer, nobody knows.
+    return frame.recording.attached
 
 
 def push(recording: Recording) -> None:
     """Take note that the current app context was pushed."""
     context = _get_app_context()
-    frame = frames.get(context)
+    frame: Frame | None = getattr(context, frames.name, None)
     if frame is None:
         frame = Frame(context, recording)
         frames.set(context, frame)
@@ -127,7 +113,7 @@ def push(recording: Recording) -> None:
         visits.expect_stream(frame)
     else:
         _push_again(frame)
-    frame.enter(by_hand=True)
+    frame.enter()
 
 
 def _push_again(frame: Frame) -> None:
@@ -150,9 +136,6 @@ def pop() -> None:
     """Take note that the innermost app context was popped."""
     frame = innermost.get()
     if frame is None or not frame.parents:
-        return
-    # Pushes were not counted; with the last one the teardown functions run.
-    if not (frame.tearing or frame.recording.listens_to_all):
         return
     before = frame.parents.pop()
     innermost.set(before)
@@ -188,58 +171,12 @@ def _finish_the_dead(frame: Frame) -> None:
 def take_up() -> Frame | None:
     """Return the frame of the current context, which is about to be torn down.
 
-    It may have been pushed before anybody listened, and the pop of another one inside
-    of it may not have been signalled.
+    It may have been pushed before anybody listened.
     """
     frame = frame_of_context()
-    inner = innermost.get()
-    if frame is not None and inner is not frame:
-        for dead in _inside(frame, inner):
-            finish(dead)
+    if frame is not None:
         innermost.set(frame)
     return frame
-
-
-def leave(before: Frame | None) -> None:
-    """Finish what a request that was served has left: its own context, mostly.
-
-    :param before: What was the innermost frame before it.
-    """
-    frame = innermost.get()
-    alive = frames.get(_get_app_context()) if has_app_context() else None
-    ordinary = frame is not None and frame.parents and frame.parents[0] is before
-    if ordinary and alive is None and frame is not None and not frame.visits:
-        innermost.set(before)
-        frame.close()
-        return
-    for left in _inside(before, frame):
-        if left is alive:
-            # Nobody popped it, or not yet: before Flask 3.1.2, a stream keeps it.
-            left.leave_to_signals()
-            innermost.set(left)
-            return
-        finish(left)
-    innermost.set(before)
-
-
-def leave_elsewhere(frame: Frame) -> None:
-    """Finish the context of a request that ran with other context variables.
-
-    That was in a copy of them, or in a thread, which may still be running.
-    """
-    if frame.tearing:
-        finish(frame)
-    else:
-        frame.leave_to_signals()
-
-
-def _inside(outer: Frame | None, frame: Frame | None) -> list[Frame]:
-    """Return the frames inside of another one, the innermost first."""
-    found = []
-    while frame is not None and frame is not outer:
-        found.append(frame)
-        frame = frame.parents[0] if frame.parents else None
-    return found if frame is outer else []
 
 
 def end_request() -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
 import typing as t
-import weakref
 
 import click
 import flask
@@ -15,7 +13,6 @@ from flask import request
 from flask.globals import app_ctx
 
 from ..guard import guard
-from ..process import process
 from ..recorder import Scope
 from . import contexts
 from . import endings
@@ -34,8 +31,6 @@ from .visits import Visit
 if t.TYPE_CHECKING:
     from ..recording import Recording
 
-Receivers = dict[t.Any, t.Callable[..., None]]
-
 _get_request = request._get_current_object  # type: ignore[attr-defined] # a proxy
 _get_app_context = app_ctx._get_current_object  # type: ignore[attr-defined] # likewise
 
@@ -44,102 +39,36 @@ class FlaskHooks:
     """The receivers of one application.
 
     They are connected for that application alone, so an application that is not
-    inspected pays nothing. A signal costs a request more than all that is noted on
-    it, so those that only a few applications need are connected when they are.
+    inspected pays nothing.
 
     :param recording: Where its records go.
     """
 
     def __init__(self, app: flask.Flask, recording: Recording) -> None:
         self._recording = recording
-        self._app = weakref.ref(app)
         self._teardown = _teardown_function(recording)
         self._error_handling = ErrorHandling(recording)
-        self._always: Receivers = {
+        self._receivers: dict[t.Any, t.Callable[..., None]] = {
+            flask.appcontext_pushed: self._appcontext_pushed(),
             flask.request_started: self._request_started(),
             flask.request_finished: _request_finished(recording),
-            flask.got_request_exception: self._plain(self._got_request_exception),
+            flask.got_request_exception: self._got_request_exception(),
+            flask.request_tearing_down: self._request_tearing_down(),
+            flask.appcontext_popped: _appcontext_popped,
         }
-        # An app context is noticed with its first event or its teardown, and the end
-        # of a request by the entrance.
-        self._at_first: Receivers = {
-            flask.appcontext_pushed: self._plain(self._appcontext_pushed),
-            flask.request_tearing_down: self._plain(self._request_tearing_down),
-        }
-        self._popped: Receivers = {
-            flask.appcontext_popped: self._plain(self._appcontext_popped)
-        }
-        self._listens_to_pops = True
-        self.after_fork()
-        process.begin_anew_after_fork(self)
-        recording.look_out_for_pops = self._look_out_for_pops
-        recording.listen_to_all = self._listen_to_all
-        self._connect({**self._always, **self._at_first, **self._popped})
+        for signal, receiver in self._receivers.items():
+            signal.connect(receiver, sender=app)
         app.teardown_appcontext_funcs.append(self._teardown)
-        entrance = Entrance(app.wsgi_app, recording)
+        entrance = Entrance(app.wsgi_app, recording.entrance_key)
         app.wsgi_app = entrance  # type: ignore[method-assign] # as Flask says
         self._error_handling.watch(app)
         if recording.config.server_timing:
             app.after_request(add_server_timing)
 
-    def _plain(self, receive: t.Callable[..., None]) -> t.Callable[..., None]:
-        """Return a guarded function: of a method, a signal has more to find out."""
-        name = receive.__name__.lstrip("_")
-
-        def receiver(app: flask.Flask, **values: t.Any) -> None:
-            try:
-                receive(app, **values)
-            except Exception:
-                guard.report(name)
-
-        return receiver
-
-    def _connect(self, receivers: Receivers) -> None:
-        app = self._app()
-        for signal, receiver in receivers.items():
-            if app is not None:
-                signal.connect(receiver, sender=app)
-
-    def _disconnect(self, receivers: Receivers) -> None:
-        app = self._app()
-        for signal, receiver in receivers.items():
-            if app is not None:
-                signal.disconnect(receiver, sender=app)
-
-    def after_fork(self) -> None:
-        """Leave to the parent process what it has pushed, and its lock."""
-        # Reentrant: a signal handler, or a finalizer, can use an app context of its own
-        # in the middle of this.
-        self._lock = threading.RLock()
-        self._open_by_hand = 0
-
-    def _listen_to_all(self) -> None:
-        with self._lock:
-            if not self._recording.listens_to_all:
-                self._recording.listens_to_all = True
-                self._connect(self._at_first)
-                self._listen_to_pops()
-
-    def _look_out_for_pops(self, more: int) -> None:
-        """Take note that an app context was pushed, or popped, by hand."""
-        with self._lock:
-            # Those that the parent of a fork has pushed were never counted here.
-            self._open_by_hand = max(0, self._open_by_hand + more)
-            self._listen_to_pops()
-
-    def _listen_to_pops(self) -> None:
-        recording = self._recording
-        while recording.attached:
-            wanted = recording.listens_to_all or self._open_by_hand > 0
-            if wanted is self._listens_to_pops:
-                return
-            self._listens_to_pops = wanted
-            change = self._connect if wanted else self._disconnect
-            change(self._popped)
-
     def remove(self, app: flask.Flask) -> None:
         """Disconnect from the application."""
-        self._disconnect({**self._always, **self._at_first, **self._popped})
+        for signal, receiver in self._receivers.items():
+            signal.disconnect(receiver, sender=app)
         if self._teardown in app.teardown_appcontext_funcs:
             app.teardown_appcontext_funcs.remove(self._teardown)
         # Beneath another middleware it stays, and notes what nobody reads.
@@ -151,83 +80,107 @@ class FlaskHooks:
             app.after_request_funcs[None].remove(add_server_timing)
         contexts.forget_app(self._recording)
 
-    def _appcontext_pushed(self, app: flask.Flask) -> None:
-        contexts.finish_abandoned(self._recording)
-        contexts.push(self._recording)
-        self._come_first_at_teardown(app)
-        if self._recording.look_around(app):
-            # After what came meanwhile; ours must see an exception first.
-            self._error_handling.watch(app)
+    # Functions, not methods: of those, a signal has more to find out.
+
+    def _appcontext_pushed(self) -> t.Callable[..., None]:
+        recording, teardown = self._recording, self._teardown
+
+        def appcontext_pushed(app: flask.Flask, **_: t.Any) -> None:
+            try:
+                if recording.abandoned:
+                    contexts.finish_abandoned(recording)
+                contexts.push(recording)
+                functions = app.teardown_appcontext_funcs
+                if not functions or functions[-1] is not teardown:
+                    self._come_first_at_teardown(app)
+                if recording.is_looking_around and recording.look_around(app):
+                    # After what came meanwhile; ours must see an exception first.
+                    self._error_handling.watch(app)
+            except Exception:
+                guard.report("appcontext_pushed")
+
+        return appcontext_pushed
 
     def _come_first_at_teardown(self, app: flask.Flask) -> None:
         # Teardown functions run in reverse order. Ours must look at a session
         # before Flask-SQLAlchemy, which may be initialised later, removes it.
+        # A list of its own: another thread may go through the old one.
         functions = app.teardown_appcontext_funcs
-        if not functions or functions[-1] is not self._teardown:
-            # A list of its own: another thread may go through the old one.
-            others = [each for each in functions if each is not self._teardown]
-            app.teardown_appcontext_funcs = [*others, self._teardown]
+        others = [each for each in functions if each is not self._teardown]
+        app.teardown_appcontext_funcs = [*others, self._teardown]
 
     def _request_started(self) -> t.Callable[..., None]:
-        recording, teardown, prepare = self._recording, self._teardown, self._prepare
+        recording = self._recording
 
         def request_started(app: flask.Flask, **_: t.Any) -> None:
             try:
-                if recording.is_looking_around or recording.abandoned:
-                    prepare()
-                functions = app.teardown_appcontext_funcs
-                if not functions or functions[-1] is not teardown:
-                    self._come_first_at_teardown(app)
-                incoming = _get_request()
-                context = _get_app_context()
-                frame = getattr(context, frames.name, None)
-                came_from = incoming.environ.get(recording.entrance_key, app)
-                if frame is None and came_from is None:
-                    resolving.arrive(context, incoming, recording)
-                    return
+                if recording.is_looking_around:
+                    recording.look_no_further()
                 frame = contexts.current_frame()
                 if frame is not None:
-                    resolving.begin_request(frame, incoming)
+                    resolving.begin_request(frame, _get_request())
             except Exception:
                 guard.report("request_started")
 
         return request_started
 
-    def _prepare(self) -> None:
-        with self._lock:
-            if self._recording.is_looking_around:
-                self._recording.look_no_further()
-                self._recording.listens_to_all = False
-                self._disconnect(self._at_first)
-                self._listen_to_pops()
-        contexts.finish_abandoned(self._recording)
+    def _got_request_exception(self) -> t.Callable[..., None]:
+        recording = self._recording
 
-    def _got_request_exception(
-        self, app: flask.Flask, exception: BaseException
-    ) -> None:
-        scope = _answered()
-        if scope is not None:
-            scope.error = type(exception).__name__
-            failures.note_unhandled(self._recording, scope, exception)
+        def got_request_exception(
+            app: flask.Flask, exception: BaseException, **_: t.Any
+        ) -> None:
+            try:
+                scope = _answered()
+                if scope is not None:
+                    scope.error = type(exception).__name__
+                    failures.note_unhandled(recording, scope, exception)
+            except Exception:
+                guard.report("got_request_exception")
 
-    def _request_tearing_down(
-        self, app: flask.Flask, exc: BaseException | None = None
-    ) -> None:
-        contexts.end_request()
-        frame = contexts.current_frame()
-        # What was pushed for the request says so itself when it ends; a copied
-        # request context that ends within the view comes here, too.
-        if not isinstance(frame, Visit) or not frame.parents:
-            return
-        torn_out = exc is not None and not isinstance(exc, Exception)
-        if frame.responded or torn_out:
-            if isinstance(frame.scope, Scope):
-                frame.scope.error = frame.scope.error or _failure(exc, frame.scope)
-                endings.observe_sessions(frame, frame.scope)
-            visits.end(frame)
+        return got_request_exception
 
-    def _appcontext_popped(self, app: flask.Flask) -> None:
+    def _request_tearing_down(self) -> t.Callable[..., None]:
+        recording = self._recording
+
+        def request_tearing_down(
+            app: flask.Flask, exc: BaseException | None = None, **_: t.Any
+        ) -> None:
+            frame = innermost.get()
+            # What was pushed for the request says so itself when it ends.
+            if (
+                frame is None
+                or frame.visited
+                or isinstance(frame.scope, Unresolved)
+                or frame.recording is not recording
+            ):
+                try:
+                    _end_request(exc)
+                except Exception:
+                    guard.report("request_tearing_down")
+
+        return request_tearing_down
+
+
+def _end_request(exc: BaseException | None) -> None:
+    contexts.end_request()
+    frame = contexts.current_frame()
+    # A copied request context that ends within the view comes here, too.
+    if not isinstance(frame, Visit) or not frame.parents:
+        return
+    torn_out = exc is not None and not isinstance(exc, Exception)
+    if frame.responded or torn_out:
+        if isinstance(frame.scope, Scope):
+            frame.scope.error = frame.scope.error or _failure(exc, frame.scope)
+            endings.observe_sessions(frame, frame.scope)
+        visits.end(frame)
+
+
+def _appcontext_popped(app: flask.Flask, **_: t.Any) -> None:
+    try:
         contexts.pop()
+    except Exception:
+        guard.report("appcontext_popped")
 
 
 def _teardown_function(
@@ -295,7 +248,8 @@ def _request_finished(recording: Recording) -> t.Callable[..., None]:
             # One that is nested in the request's own context is of the same record.
             if (
                 frame is None
-                or recording.listens_to_all
+                or frame.visited
+                or not frame.parents
                 or frame.recording is not recording
             ):
                 scope = _answered()

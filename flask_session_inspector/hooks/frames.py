@@ -42,8 +42,6 @@ class Frame:
     :ivar index: The index of the context within its scope.
     :ivar worker: The thread or greenlet that pushed it last.
     :ivar owns: Whether the scope began with this frame, and so ends with it.
-    :ivar by_hand: Whether its end has to be looked out for: it is not the context of
-        a request that came through the :class:`~.entrance.Entrance`.
     :ivar tearing: Whether its teardown functions run.
     :ivar preserved: Pushed again after its end, and not to go on with a stream.
     :ivar keys: Under which key each registry would keep this scope's session.
@@ -56,8 +54,6 @@ class Frame:
 
     __slots__ = (
         "__weakref__",
-        "_kept",
-        "by_hand",
         "context",
         "index",
         "keys",
@@ -75,13 +71,10 @@ class Frame:
     )
 
     def __init__(self, context: AppContext, recording: Recording) -> None:
-        self.context = weakref.ref(context)
+        self.context = weakref.ref(context, self._collected)
         self.recording = recording
         self.number = next(_numbers)
         self.parents: list[Frame | None] = []
-        # Flask lets go of a request's context before the entrance knows of its end.
-        self._kept: AppContext | None = None
-        self.by_hand = False
         self.index = 0
         self.keys: cabc.Sequence[tuple[KnownRegistry, object]] = ()
         self.owns = False
@@ -93,40 +86,17 @@ class Frame:
         self.visits: tuple[Visit, ...] = ()
         self.worker = 0
 
-    def enter(self, *, by_hand: bool) -> None:
+    def enter(self) -> None:
         """Take note that the context was pushed here."""
         self.parents.append(innermost.get())
         self.worker = worker()
         innermost.set(self)
-        if by_hand:
-            self.leave_to_signals()
-        else:
-            self._kept = self.context()
 
     def _collected(self, reference: object) -> None:
         # Nobody popped it: a teardown function raised, or the context was
         # abandoned. A garbage collection is no place for work that takes locks.
         if self.parents:
             self.recording.abandoned.append(self)
-
-    def leave_to_signals(self) -> None:
-        """Take note that only a signal, or a collection, will tell of its end."""
-        self._kept, context = None, self.context()
-        if not self.by_hand:
-            self.by_hand = True
-            self.recording.look_out_for_pops(1)
-            if context is not None:
-                self.context = weakref.ref(context, self._collected)
-
-    def leave_to_entrance(self) -> None:
-        """Take note that the entrance will tell of its end."""
-        self._kept = self.context()
-        self._look_out_no_more()
-
-    def _look_out_no_more(self) -> None:
-        if self.by_hand:
-            self.by_hand = False
-            self.recording.look_out_for_pops(-1)
 
     def join(self, scope: Scope) -> None:
         """Become one more context of a scope."""
@@ -144,16 +114,12 @@ class Frame:
     def close(self) -> None:
         """End its part of the scope; the scope too, where it was the last."""
         self.parents.clear()
-        if self.by_hand:
-            self._look_out_no_more()
         scope = self.scope
         if scope is None or isinstance(scope, Unresolved):
-            self._kept = None
             return
         try:
             endings.observe_end(self, scope)
         finally:
-            self._kept = None
             scope.frames.discard(self)
             if self.owns or scope.stopped is not None:
                 scope.stopped = perf_counter()

@@ -18,12 +18,10 @@ from ..recorder import Scope
 from . import visits
 from .frames import Frame
 from .frames import Unresolved
-from .frames import frames
 from .workers import worker
 
 if t.TYPE_CHECKING:
     from flask import Request
-    from flask.ctx import AppContext
 
     from ..recording import Recording
 
@@ -87,7 +85,7 @@ def _begin(frame: Frame, kind: str) -> Scope | None:
         if has_request_context():
             incoming = _get_request()
             if frame.preserved or _is_pushed_for(frame, incoming.environ):
-                take_request(scope, incoming, frame.recording)
+                take_request(scope, incoming, frame.recording, incoming.endpoint)
     return scope
 
 
@@ -96,84 +94,35 @@ def _is_pushed_for(frame: Frame, environ: dict[str, t.Any]) -> bool:
     return environ.get(frame.recording.entrance_key) is not frame
 
 
-def is_arriving(recording: Recording) -> bool:
-    """Say whether a request has come in and was not announced yet."""
-    environ = current_environ()
-    return (
-        environ is not None
-        and environ.get(recording.entrance_key, recording) is None
-        and recording.environ_key not in environ
-    )
-
-
-def arrive(context: AppContext, incoming: Request, recording: Recording) -> None:
-    """Take note that a request begins in a context that was just pushed for it.
-
-    The entrance will tell of its end.
-    """
-    frame = Frame(context, recording)
-    frames.set(context, frame)
-    frame.enter(by_hand=False)
-    endpoint = incoming.endpoint
-    scope = None
-    if recording.is_recorded(incoming, endpoint):
-        scope = recording.begin("request")
-    frame.scope = scope
-    environ = incoming.environ
-    environ[recording.environ_key] = scope
-    environ[recording.arrived_key].append(frame)
-    if _PRESERVED in environ:
-        _expect_to_be_preserved(environ, recording)
-    if scope is not None:
-        frame.owns = True
-        scope.frames.add(frame)
-        scope.environ = environ
-        scope.method = incoming.method
-        scope.path = incoming.path
-        scope.query = incoming.query_string
-        scope.endpoint = endpoint
-        if incoming.view_args is None or incoming.view_args:
-            _take_secrets(scope, incoming, recording)
-        if frame.parents[0] is not None:
-            _look_for_abandoned(frame, scope)
-
-
-def _expect_to_be_preserved(environ: dict[str, t.Any], recording: Recording) -> None:
-    # A test client will push contexts again, and maybe do nothing in them. With the
-    # debugger, which has a server around it, that is rare.
-    if "SERVER_SOFTWARE" not in environ:
-        recording.listen_to_all()
-
-
 def begin_request(frame: Frame, incoming: Request) -> None:
     """Take note that a request begins in a frame."""
     recording = frame.recording
     environ = incoming.environ
     scope = frame.scope
-    if frame.by_hand and environ.get(recording.entrance_key, frame) is None:
-        frame.leave_to_entrance()
-        environ[recording.arrived_key].append(frame)
-        if _PRESERVED in environ:
-            _expect_to_be_preserved(environ, recording)
-    recorded = recording.is_recorded(incoming, incoming.endpoint)
-    if isinstance(scope, Unresolved) and _is_pushed_for(frame, environ):
-        scope = _begin(frame, "request") if recorded else None
-        frame.scope = scope
+    endpoint = incoming.endpoint
+    recorded = recording.is_recorded(incoming, endpoint)
+    came_into = environ.get(recording.entrance_key)
+    if isinstance(scope, Unresolved) and came_into is not frame:
+        frame.scope = scope = recording.begin("request") if recorded else None
+        if scope is not None:
+            frame.owns = True
+            scope.frames.add(frame)
+            take_request(scope, incoming, recording, endpoint)
     elif isinstance(scope, Scope) and frame.owns and scope.environ is environ:
         # Its cookie session was read from the database before it was announced.
         if recorded:
             scope.kind = "request"
-            take_request(scope, incoming, frame.recording)
+            take_request(scope, incoming, recording, endpoint)
         else:
             recording.discard(scope)
             frame.scope = scope = None
     else:
         scope = recording.begin("request") if recorded else None
         if scope is not None:
-            take_request(scope, incoming, frame.recording)
+            take_request(scope, incoming, recording, endpoint)
         visits.begin(frame, incoming, scope)
     environ[recording.environ_key] = scope
-    if scope is not None:
+    if scope is not None and (frame.scope is not scope or _parent(frame)):
         _look_for_abandoned(frame, scope)
 
 
@@ -218,14 +167,17 @@ def current_environ() -> dict[str, t.Any] | None:
     return _get_request().environ if has_request_context() else None
 
 
-def take_request(scope: Scope, incoming: Request, recording: Recording) -> None:
+def take_request(
+    scope: Scope, incoming: Request, recording: Recording, endpoint: str | None
+) -> None:
     """Copy what a record says of its request."""
     scope.environ = incoming.environ
     scope.method = incoming.method
     scope.path = incoming.path
     scope.query = incoming.query_string
-    scope.endpoint = incoming.endpoint
-    _take_secrets(scope, incoming, recording)
+    scope.endpoint = endpoint
+    if incoming.view_args is None or incoming.view_args:
+        _take_secrets(scope, incoming, recording)
 
 
 def _take_secrets(scope: Scope, incoming: Request, recording: Recording) -> None:

@@ -55,6 +55,9 @@ class Visit(Frame):
         host.visited = True
         _current.set(self)
 
+    def _collected(self, reference: object) -> None:
+        """Leave it to the host, which ends its visits."""
+
     @property
     def is_over(self) -> bool:
         """Whether it has ended, or the context that it was in."""
@@ -86,8 +89,6 @@ def seen_from_here(host: Frame) -> Frame:
 
 def begin(host: Frame, incoming: Request, scope: Scope | None) -> None:
     """Take note that a request begins in a context that was there."""
-    # How they come and go takes every signal of Flask's to follow.
-    host.recording.listen_to_all()
     for earlier in host.visits:
         if earlier.request is not None and earlier.request() is None:
             end(earlier)
