@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import importlib.util
 import pathlib
 import sys
 import tempfile
@@ -94,7 +93,7 @@ def measure(runs: Runs, tell: t.Callable[[str], object]) -> report.Measured:
     tell("handing over")
     handed_over = handing_over.measure()
     pages = ""
-    if runs.pages and importlib.util.find_spec(PAGES) is not None:
+    if runs.pages:
         tell("pages")
         pages = pinning.run(PAGES)
     conditions = pinning.run("tests.bench.conditions")
