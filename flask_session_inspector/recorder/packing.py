@@ -46,10 +46,11 @@ def pack(scope: Scope, place: int) -> Packed:
 
     :param place: Its place in the store.
     """
-    sessions = scope.sessions
-    transactions = scope.transactions
-    statements = scope.statements
-    checkouts = scope.checkouts
+    # A thread that outlives its request may still add to it.
+    sessions = [*scope.sessions.values()]
+    transactions = [*scope.transactions]
+    statements = [*scope.statements]
+    checkouts = [*scope.checkouts]
     status, stopped = scope.status, scope.stopped
     head = (
         place,
@@ -83,7 +84,7 @@ def pack(scope: Scope, place: int) -> Packed:
         return (_HEAD_ROW.pack(*head), *names)
     references: list[t.Any] = []
     numbers: list[float] = []
-    for used in sessions.values():
+    for used in sessions:
         _pack_session(used, scope, references, numbers)
     for transaction in transactions:
         bind, writes = transaction.bind, transaction.writes
