@@ -101,8 +101,7 @@ def begin_request(frame: Frame, incoming: Request) -> None:
     scope = frame.scope
     endpoint = incoming.endpoint
     recorded = recording.is_recorded(incoming, endpoint)
-    came_into = environ.get(recording.entrance_key)
-    if isinstance(scope, Unresolved) and came_into is not frame:
+    if isinstance(scope, Unresolved) and _is_pushed_for(frame, environ):
         frame.scope = scope = recording.begin("request") if recorded else None
         if scope is not None:
             frame.owns = True
