@@ -48,12 +48,25 @@ def _library_directories() -> tuple[str, ...]:
 _LIBRARY_DIRECTORIES = _library_directories()
 
 
+# Finds the nearest line of the application for one hook; see LocationFinder.nearest().
+Nearest = t.Callable[[object], RawLocation | None]
+
 # How many lines of the application are known by their way to a hook.
 _MOST_WAYS = 10_000
+# Of how many different hints the distance is known.
+_MOST_HINTS = 1_000
 
-# A line, and the code on the way from it: the code objects are kept, so that what has
-# their addresses is really they.
-_Way = tuple[RawLocation, types.CodeType, types.CodeType, types.CodeType]
+
+class _Way(t.NamedTuple):
+    """A line, and the code on the way from it to the hook.
+
+    The code objects are kept, so that what has their addresses is really they.
+    """
+
+    location: RawLocation
+    code: types.CodeType
+    called: types.CodeType
+    between: types.CodeType
 
 
 class LocationFinder:
@@ -64,10 +77,10 @@ class LocationFinder:
     by its root path. The decision is made once for each file.
 
     To walk over twenty frames of SQLAlchemy's for each statement, each of which
-    becomes an object by that, would cost more than all the rest. So :meth:`nearest`
-    looks first where it found the line the last time, so many frames away: if the same
-    instruction of the same code is there, and the same code again right behind it and
-    halfway, then the way is known, and so is the line.
+    becomes an object by that, would cost more than all the rest. So what
+    :meth:`nearest` returns looks first where it found the line the last time, so many
+    frames away: if the same instruction of the same code is there, and the same code
+    again right behind it and halfway, then the way is known, and so is the line.
 
     :param root_path: The application's root path.
     """
@@ -76,51 +89,58 @@ class LocationFinder:
         root = os.path.join(os.path.abspath(root_path), "")
         self._installed_root = root if in_library(root) else None
         self._own: dict[str, bool] = {}
-        self._ways: dict[tuple[int, int, int, int, int], _Way] = {}
-        self._depths: dict[str, int] = {}
 
-    def nearest(self, hook: str) -> RawLocation | None:
-        """Walk outwards from the caller.
+    def nearest(self) -> Nearest:
+        """Return a function that walks outwards from its caller, one hook.
 
-        :param hook: Who asks: the way from an application's line to one hook is
-            mostly as long as the last time.
-        :return: File, line and function; ``None`` if no frame is the
-            application's own.
+        It gives file, line and function; ``None`` if no frame is the application's
+        own. What it is called with is a hint: for the same one, such as the text of a
+        statement, the line is mostly as far away as the last time.
         """
-        depth = self._depths.get(hook)
-        if depth is not None:
-            try:
-                frame = sys._getframe(depth)
-            except ValueError:  # The stack is not even that deep.
-                pass
-            else:
-                code, halfway = frame.f_code, sys._getframe(depth >> 1).f_code
-                called = sys._getframe(depth - 1).f_code
-                key = (id(code), frame.f_lasti, depth, id(called), id(halfway))
-                way = self._ways.get(key)
-                if way is not None and way[1:] == (code, called, halfway):
-                    return way[0]
-        return self._walk(hook) or self._find_in_parent_greenlets()
+        getframe = sys._getframe
+        depths: dict[object, int] = {}
+        ways: dict[int, _Way] = {}
 
-    def _walk(self, hook: str) -> RawLocation | None:
-        frame: types.FrameType | None = sys._getframe(1)
-        depth = 0
-        while frame is not None and not self._is_own_frame(frame):
-            frame = frame.f_back
-            depth += 1
-        if frame is None:
-            return None
-        code = frame.f_code
-        location = _describe(code.co_filename, frame, frame.f_lineno)
-        # As nearest() counts, from itself; _walk() is one deeper.
-        called = sys._getframe(depth).f_code
-        halfway = sys._getframe((depth >> 1) + 1).f_code
-        if len(self._ways) >= _MOST_WAYS:
-            self._ways.clear()
-        key = (id(code), frame.f_lasti, depth, id(called), id(halfway))
-        self._ways[key] = (location, code, called, halfway)
-        self._depths[hook] = depth
-        return location
+        def nearest(hint: object) -> RawLocation | None:
+            try:
+                depth = depths[hint]
+                called: t.Any = getframe(depth)
+                frame = called.f_back
+                code = frame.f_code
+                way = ways[id(code) + frame.f_lasti + (depth << 20)]
+                if (
+                    way[1] is code
+                    and way[2] is called.f_code
+                    and way[3] is getframe(depth >> 1).f_code
+                ):
+                    return way[0]
+            # Never seen, or the stack is not even that deep.
+            except (KeyError, ValueError, AttributeError):
+                pass
+            return walk(hint)
+
+        def walk(hint: object) -> RawLocation | None:
+            frame: types.FrameType | None = getframe(2)
+            depth = 0
+            while frame is not None and not self._is_own_frame(frame):
+                frame = frame.f_back
+                depth += 1
+            if frame is None:
+                return self._find_in_parent_greenlets()
+            if len(depths) >= _MOST_HINTS:
+                depths.clear()
+            if len(ways) >= _MOST_WAYS:
+                ways.clear()
+            # As nearest() counts, from itself; this function is one deeper.
+            code, called = frame.f_code, getframe(depth + 1).f_code
+            between = getframe((depth >> 1) + 1).f_code
+            location = _describe(code.co_filename, frame, frame.f_lineno)
+            depths[hint] = depth
+            key = id(code) + frame.f_lasti + (depth << 20)
+            ways[key] = _Way(location, code, called, between)
+            return location
+
+        return nearest
 
     def find(self, frame: types.FrameType | None) -> RawLocation | None:
         """Walk outwards from a frame.

@@ -19,6 +19,7 @@ from .builder import RecordBuilder
 from .config import Config
 from .guard import guard
 from .locations import LocationFinder
+from .locations import Nearest
 from .locations import RawLocation
 from .masking import Masker
 from .process import process
@@ -44,6 +45,10 @@ if t.TYPE_CHECKING:
 _NOTHING: t.Mapping[str, t.Any] = {}
 _PLAIN = (str, int, float, uuid.UUID)
 
+def _nowhere(hint: object) -> RawLocation | None:
+    return None
+
+
 # Joins, or leaves, a part of the application.
 Wiring = t.Callable[[flask.Flask], None]
 
@@ -63,6 +68,9 @@ class Recording:
     :ivar renders_parameters: Whether bound values are kept.
     :ivar is_looking_around: Whether the first request is still to be dispatched.
     :ivar watched: Further proxies by name.
+    :ivar line_of_use: Finds the application's line that uses a session, likewise
+        ``line_of_checkout`` and ``line_of_statement``; see
+        :meth:`.LocationFinder.nearest`.
     """
 
     def __init__(
@@ -101,6 +109,9 @@ class Recording:
         self._ignored = frozenset(config.ignore_findings)
         self.renders_parameters = config.capture_parameters
         self._locations = LocationFinder(app.root_path)
+        self.line_of_use = self._nearest()
+        self.line_of_checkout = self._nearest()
+        self.line_of_statement = self._nearest()
         self._extensions = app.extensions
         self._found: object = None
         self._registries: tuple[KnownRegistry, ...] = ()
@@ -379,9 +390,9 @@ class Recording:
             return None
         return self._locations.find_in_traceback(traceback)
 
-    def nearest(self, hook: str) -> RawLocation | None:
-        """Find the application's line that led to a hook, if that is configured."""
-        return self._locations.nearest(hook) if self.config.locations else None
+    def _nearest(self) -> Nearest:
+        """Return what finds the line that led to a hook, if that is configured."""
+        return self._locations.nearest() if self.config.locations else _nowhere
 
     def locate(self, frame: types.FrameType | None) -> RawLocation | None:
         """Find the application's line, if that is configured."""

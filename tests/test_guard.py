@@ -51,7 +51,7 @@ PARTS = [
     "recording.Recording.begin",
     "recording.Recording.hand_over",
     "recording.Recording.is_recorded",
-    "recording.Recording.nearest",
+    "locations.LocationFinder._is_own_frame",
     "recording.Recording.look_around",
     "recording.Recording.registries",
     "stores.memory.MemoryStore.put",

@@ -70,7 +70,7 @@ def _checkout(
         loans.loans.set(connection_proxy, loan)
         if current is not None:
             frame, scope = current
-            checkout.location = frame.recording.nearest("checkout")
+            checkout.location = frame.recording.line_of_checkout(None)
             if process.forked_at:
                 _note_fork(scope, pooled, connection_record, checkout)
             scope.add_checkout(checkout)

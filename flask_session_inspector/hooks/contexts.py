@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import typing as t
 
-from flask.globals import app_ctx
-
 from ..recorder import Scope
 from . import resolving
 from . import visits
 from .frames import UNRESOLVED
 from .frames import Frame
 from .frames import Unresolved
+from .frames import app_context
 from .frames import frames
 from .frames import innermost
 
@@ -25,9 +24,6 @@ if t.TYPE_CHECKING:
     from flask.ctx import AppContext
 
     from ..recording import Recording
-
-_get_app_context: t.Callable[[], AppContext]
-_get_app_context = app_ctx._get_current_object  # type: ignore[attr-defined] # a proxy
 
 
 def current_frame() -> Frame | None:
@@ -44,11 +40,10 @@ def current_frame() -> Frame | None:
 
 def frame_of_context() -> Frame | None:
     """Return the frame of the current app context itself; see above."""
-    try:
-        context = _get_app_context()
-    except RuntimeError:
+    context = app_context.get(None)
+    if context is None:
         return None
-    return frames.get(context) or _adopt(context)
+    return getattr(context, frames.name, None) or _adopt(context)
 
 
 def adopt_current() -> None:
@@ -70,10 +65,10 @@ def _adopt(context: AppContext) -> Frame | None:
 
 def current_scope() -> tuple[Frame, Scope] | None:
     """Return where an event of this moment belongs, ``None`` for nowhere."""
-    try:
-        frame: Frame | None = getattr(_get_app_context(), frames.name, None)
-    except RuntimeError:
+    context = app_context.get(None)
+    if context is None:
         return None
+    frame: Frame | None = getattr(context, frames.name, None)
     if frame is None or frame.visited or not frame.parents:
         frame = current_frame()
         # A context variable copied into a thread outlives the context it names.
@@ -91,9 +86,8 @@ def is_outside() -> bool:
     A copied context variable can name one that was popped since. In a context of
     an application that is not inspected, or where nothing is recorded, nobody knows.
     """
-    try:
-        context = _get_app_context()
-    except RuntimeError:
+    context = app_context.get(None)
+    if context is None:
         return True
     frame = frames.get(context)
     if frame is None or frame.parents:
@@ -104,7 +98,9 @@ def is_outside() -> bool:
 
 def push(recording: Recording) -> None:
     """Take note that the current app context was pushed."""
-    context = _get_app_context()
+    context = app_context.get(None)
+    if context is None:
+        return
     frame: Frame | None = getattr(context, frames.name, None)
     if frame is None:
         frame = Frame(context, recording)
@@ -152,14 +148,10 @@ def _finish_the_dead(frame: Frame) -> None:
 
     Flask sends no ``appcontext_popped`` where a teardown function raised.
     """
-    try:
-        context = _get_app_context()
-    except RuntimeError:
-        alive = None
-    else:
-        alive = frames.get(context)
-        if alive is None:  # The context of an application that is not inspected.
-            return
+    context = app_context.get(None)
+    alive = None if context is None else frames.get(context)
+    if context is not None and alive is None:
+        return  # The context of an application that is not inspected.
     dead: Frame | None = frame
     while dead is not None and dead is not alive:
         outer = dead.parents[0] if dead.parents else None

@@ -11,15 +11,18 @@ def fingerprint(parameters: t.Any) -> int | None:
     :return: ``None`` for several sets of them, and for values whose hash does not
         say that they are equal.
     """
-    kind = type(parameters)
-    values = tuple(parameters.values()) if kind is dict else parameters
+    values = parameters
     if type(values) is not tuple:
-        return None
+        if type(values) is not dict:
+            return None
+        values = tuple(values.values())
     if not values:
         return 0
     kinds = tuple(map(type, values))
+    if _PLAIN.issuperset(kinds):
+        return hash((values, kinds))
     # The hash of a driver's own wrapper can be its address, which is used again.
-    if not _PLAIN.issuperset(kinds) and any(map(_has_address_as_hash, kinds)):
+    if any(map(_has_address_as_hash, kinds)):
         return None
     try:
         return hash((values, kinds))

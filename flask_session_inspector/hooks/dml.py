@@ -49,12 +49,37 @@ class Written(t.NamedTuple):
 
 
 _tables: dict[tuple[str, bool], str | None] = {}
+# By the name of the dialect: the texts that only read. Whoever has such a set keeps it.
+_reads: dict[str, set[str]] = {}
 _counted: weakref.WeakKeyDictionary[t.Any, bool] = weakref.WeakKeyDictionary()
 
 
 def forget() -> None:
     """Forget what statements wrote."""
     _tables.clear()
+    for known in _reads.values():
+        known.clear()
+
+
+def reads_of(dialect: str) -> set[str]:
+    """Return the statements of a dialect that are known to read only."""
+    return _reads.setdefault(dialect, set())
+
+
+def learn_read(context: t.Any, sql: str) -> None:
+    """Take note that a statement has written nothing.
+
+    Kept only where its text alone says so, whatever is executed in whoever's name.
+    """
+    dialect = context.dialect.name
+    mysql = dialect in ("mysql", "mariadb")
+    if _tables.get((sql, mysql), "unknown") is None and (
+        dialect != "sqlite" or returning.needed.get(sql) is False
+    ):
+        known = reads_of(dialect)
+        if len(known) >= 1000:
+            known.clear()
+        known.add(sql)
 
 
 def written_by(
@@ -83,7 +108,7 @@ def written_by(
         if found is None:
             return None
         table = found
-    rows = _reported(context.cursor)
+    rows = reported(context.cursor)
     if before is not None and (rows is None or context.cursor.description):
         return Written(table, *returning.rows_since(before, context))
     if rows is None and isinstance(parameters, list):
@@ -175,13 +200,14 @@ def rows_of(
     :return: ``None`` where the driver does not say.
     """
     if written is None:
-        return _reported(cursor)
+        return reported(cursor)
     if context.compiled is None or context.execute_style.name != "INSERTMANYVALUES":
         return written.rows
     return _rows_of_batch(context, parameters)
 
 
-def _reported(cursor: t.Any) -> int | None:
+def reported(cursor: t.Any) -> int | None:
+    """Return the number of rows as the driver says it, ``None`` if it does not."""
     rows = getattr(cursor, "rowcount", -1)
     if not isinstance(rows, int) or rows < 0 or rows == _UNSIGNED_MINUS_ONE:
         return None

@@ -9,7 +9,10 @@ import weakref
 from contextvars import ContextVar
 from time import perf_counter
 
+from flask import globals as flask_globals
+from flask import has_app_context
 from flask.ctx import AppContext
+from flask.globals import app_ctx
 
 from ..recorder import Scope
 from ..weak import Attached
@@ -125,6 +128,19 @@ class Frame:
                 scope.stopped = perf_counter()
                 self.recording.hand_over(scope)
 
+
+class _ByProxy:
+    """Asks for the current app context in public."""
+
+    def get(self, default: None) -> AppContext | None:
+        """Return it, ``None`` outside of any."""
+        return app_ctx._get_current_object() if has_app_context() else default  # type: ignore[attr-defined] # a proxy
+
+
+# Each event asks for the current app context. What Flask's proxy asks itself has no
+# public name, and answers without the two functions in between.
+app_context: ContextVar[AppContext | None]
+app_context = getattr(flask_globals, "_cv_app", None) or t.cast(t.Any, _ByProxy())
 
 frames: Attached[AppContext, Frame] = Attached("frame")
 innermost: ContextVar[Frame | None]

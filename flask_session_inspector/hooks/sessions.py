@@ -17,6 +17,7 @@ from ..process import process
 from ..recorder import RawTransaction
 from ..recorder.sessions import NO_STATES
 from . import binds
+from . import dml
 from . import loans
 from . import strays
 from . import uses
@@ -110,12 +111,20 @@ def _after_begin(
         )
         used = scope.sessions.get(facts.serial)
         if used is None or not used.used:
-            uses.use(frame, scope, session)
+            used = uses.use(frame, scope, session)
         scope.add_transaction(begun)
         facts.open.append(begun)
         if not nested:
             users.loan = loans.lend_to(facts.serial, connection.connection, bind)
         begun.loan = users.loan
+        if (
+            len(users.sessions) == 1
+            and used.context == frame.index
+            and not used.inherited
+            and facts.serial in scope.sessions
+        ):
+            users.belongs_to(facts, frame, scope)
+            users.reads = dml.reads_of(connection.dialect.name)
     except Exception:
         guard.report("after_begin")
 

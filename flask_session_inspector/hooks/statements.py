@@ -37,12 +37,16 @@ from .contexts import is_outside
 from .details import fingerprint
 from .details import lazily_loaded
 from .dml import Written
+from .dml import reported
 from .dml import rows_of
 from .dml import written_by
 from .frames import Frame
+from .frames import app_context
+from .frames import frames
 from .returning import needed as changes_needed
 from .returning import pending
 from .uses import joined
+from .workers import getcurrent
 from .workers import runner
 
 if t.TYPE_CHECKING:
@@ -68,10 +72,86 @@ def remove() -> None:
 
 
 def _do_execute(
-    cursor: DBAPICursor, statement: str, parameters: t.Any, context: ExecutionContext
+    cursor: DBAPICursor, statement: str, parameters: t.Any, context: t.Any
 ) -> bool:
-    arguments = (cursor, statement, parameters, context)
-    return _run("do_execute", _do_execute, parameters, arguments)
+    """Let a statement be executed, and note it.
+
+    What nearly every statement is has a short way here: a SELECT that was sent before,
+    by the one session that uses its connection, in the context in which that began its
+    transaction. All others take the long way, see :func:`_run`. Both make the same
+    record.
+    """
+    is_usual = False
+    try:
+        users = getattr(context.root_connection, joined.name, None)
+        frame = getattr(app_context.get(None), frames.name, None)
+        if users is not None and frame is not None:
+            facts, scope = users.alone, frame.scope
+            if (
+                facts is not None
+                and users.frame is frame
+                and users.scope is scope
+                and statement in users.reads
+                and facts.busy is None
+                and facts.pid == process.pid
+                and frame.parents
+                and not frame.visited
+                and not pending
+            ):
+                dialect = context.dialect
+                for listener in dialect.dispatch.do_execute:
+                    if listener is not _do_execute:
+                        break
+                else:
+                    facts.busy = (getcurrent(), get_ident())
+                    is_usual = True
+    except Exception:
+        guard.report("do_execute")
+        return False
+    if not is_usual:
+        arguments = (cursor, statement, parameters, context)
+        return _run("do_execute", _do_execute, parameters, arguments)
+    try:
+        began = perf_counter()
+        dialect.do_execute(cursor, statement, parameters, context)
+        ended = perf_counter()
+    except BaseException:
+        ended = perf_counter()
+        _note(frame, scope, facts, began, ended, statement, parameters, context)
+        raise
+    finally:
+        facts.busy = None
+    try:
+        rows = getattr(cursor, "rowcount", -1)
+        options = context.execution_options.get("_sa_orm_load_options")
+        recording = users.recording
+        noted = _new(
+            RawStatement,
+            (
+                began,
+                ended,
+                statement,
+                None if rows == -1 else reported(cursor),
+                users.bind,
+                facts.serial,
+                recording.line_of_statement(statement),
+                None
+                if options is None or options._lazy_loaded_from is None
+                else lazily_loaded(context),
+                recording.render_parameters(context, parameters, statement)
+                if recording.renders_parameters
+                else None,
+                False,
+                fingerprint(parameters),
+            ),
+        )
+        if len(scope.statements) < scope.origin.limit:
+            scope.statements.append(noted)
+        else:
+            scope.add_statement(noted)
+    except Exception:
+        guard.report("do_execute")
+    return True
 
 
 def _do_executemany(
@@ -140,6 +220,8 @@ def _run(
     )
     if written is not None:
         _count(scope, facts, context, written, index)
+    elif users is not None and before is None and name == "do_execute":
+        dml.learn_read(context, statement)
     return True
 
 
@@ -165,15 +247,16 @@ def _enter(scope: Scope, frame: Frame, facts: SessionFacts) -> bool:
         return True
     if busy[0] is not me:
         caller = sys._getframe(3)
-        strays.note_overlap(frame, scope, facts, busy, caller, _run.__code__)
+        strays.note_overlap(frame, scope, facts, busy, caller, _CODE)
     return False
 
 
-_LISTENERS: dict[str, t.Callable[..., bool]] = {
+_LISTENERS: dict[str, t.Any] = {
     "do_execute": _do_execute,
     "do_executemany": _do_executemany,
     "do_execute_no_params": _do_execute_no_params,
 }
+_CODE = frozenset(listener.__code__ for listener in _LISTENERS.values())
 
 
 def _before(context: t.Any, sql: str) -> returning.Changes | None:
@@ -223,7 +306,7 @@ def _note(
             bind = users.bind
         else:
             bind = binds.bind_of(connection.engine, recording)
-        location = recording.nearest("execute")
+        location = recording.line_of_statement(sql)
         serial = None
         if facts is None:
             loans.name_bind(connection.connection, bind)

@@ -5,6 +5,7 @@ That is in another thread, after their request, or in a child process.
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import threading
 import types
 import typing as t
@@ -109,11 +110,11 @@ def note_overlap(
     facts: SessionFacts,
     busy: Busy,
     caller: types.FrameType,
-    inside: types.CodeType,
+    inside: cabc.Set[types.CodeType],
 ) -> None:
     """Take note of a statement that begins while another one is being executed.
 
-    :param inside: The code of the hook that runs the other one.
+    :param inside: The code of the hooks, one of which runs the other one.
     """
     used = scope.sessions.get(facts.serial)
     if used is None and facts.last is not None:
@@ -128,7 +129,7 @@ def _note_crossing(
     used: RawSession,
     location: RawLocation | None,
     busy: Busy | None = None,
-    inside: types.CodeType | None = None,
+    inside: cabc.Set[types.CodeType] = frozenset(),
 ) -> None:
     serial = used.facts.serial
     if _is_noted(scope, CrossThread, serial):
@@ -136,7 +137,7 @@ def _note_crossing(
     # A thread of the request may have had it first.
     owner, owner_location = used.thread or scope.thread, used.first_use
     recording = scope.recording()
-    if busy is not None and inside is not None and recording is not None:
+    if busy is not None and recording is not None:
         running, thread = busy
         owner = name_of_other(thread)
         frame = frame_of_other(running, thread, inside)

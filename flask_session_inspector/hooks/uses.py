@@ -38,15 +38,39 @@ class Joined:
 
     :ivar loan: Of the pooled connection that is behind it.
     :ivar bind: What the application of ``recording`` calls its engine.
+    :ivar alone: The one session, if there is one and nothing is special about it; it
+        began its transaction in ``frame``, for ``scope``.
+    :ivar reads: The statements of its dialect that are known to read only.
     """
 
-    __slots__ = ("bind", "loan", "recording", "sessions")
+    __slots__ = (
+        "alone",
+        "bind",
+        "frame",
+        "loan",
+        "reads",
+        "recording",
+        "scope",
+        "sessions",
+    )
 
     def __init__(self) -> None:
         self.sessions: list[SessionFacts] = []
-        self.loan: loans.Loan | None = None
+        self.alone: SessionFacts | None = None
         self.bind: Bind | None = None
+        self.frame: Frame | None = None
+        self.loan: loans.Loan | None = None
+        self.reads: t.AbstractSet[str] = frozenset()
         self.recording: Recording | None = None
+        self.scope: Scope | None = None
+
+    def belongs_to(self, facts: SessionFacts, frame: Frame, scope: Scope) -> None:
+        """Take note that all that is done with it now is a session's in a context."""
+        self.alone, self.frame, self.scope = facts, frame, scope
+
+    def is_shared(self) -> None:
+        """Take note that more has to be known of what is done with it."""
+        self.alone = self.frame = self.scope = None
 
 
 joined: Attached[Connection, Joined] = Attached("joined")
@@ -110,6 +134,7 @@ def join(known: SessionFacts, connection: Connection) -> Joined:
     if known not in users.sessions:
         users.sessions.append(known)
         known.joined = (*known.joined, users)
+    users.is_shared()
     return users
 
 
@@ -118,6 +143,7 @@ def part(known: SessionFacts) -> None:
     for users in known.joined:
         if known in users.sessions:
             users.sessions.remove(known)
+        users.is_shared()
     known.joined = ()
 
 
@@ -129,7 +155,7 @@ def use(frame: Frame, scope: Scope, session: Session) -> RawSession:
     elif used.used:
         return used
     used.used = True
-    used.first_use = frame.recording.nearest("use")
+    used.first_use = frame.recording.line_of_use(None)
     used.task = task()
     if frame.index:
         used.thread = threading.current_thread().name
@@ -158,6 +184,8 @@ def meet(frame: Frame, scope: Scope, session: Session) -> RawSession:
     if known.first is None:
         known.first = scope
     elif before is not None and before is not scope:
+        for users in known.joined:
+            users.is_shared()
         history.compare(frame, before, session, used, key_before)
     if known.open:
         take_over(known, scope)

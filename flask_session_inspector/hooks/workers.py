@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import sys
 import threading
 import types
@@ -68,21 +69,21 @@ def name_of_other(ident: int) -> str:
 
 
 def frame_of_other(
-    runner: object, ident: int, inside: types.CodeType
+    runner: object, ident: int, inside: cabc.Set[types.CodeType]
 ) -> types.FrameType | None:
-    """Return the frame that called a function which runs elsewhere at this moment.
+    """Return the frame that called one of some functions which runs elsewhere now.
 
     :param runner: What :func:`runner` says there.
     :param ident: The number of the thread.
-    :param inside: The code of the function.
-    :return: Where it is now, if that is not inside of the function any more.
+    :param inside: The code of the functions.
+    :return: Where it is now, if that is not inside of any of them any more.
     """
     frame: types.FrameType | None = getattr(runner, "gr_frame", None)
     if ident != threading.get_ident():
         frame = sys._current_frames().get(ident) or frame
     innermost = frame
     while frame is not None:
-        if frame.f_code is inside:
+        if frame.f_code in inside:
             return frame.f_back
         frame = frame.f_back
     return innermost

@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import gc
 import os
+import sys
 import tempfile
 import timeit
 import typing as t
@@ -85,13 +86,13 @@ def locations() -> list[Way]:
     exec(code, namespace)
     deeper: cabc.Callable[..., object] = namespace["deeper"]
 
+    nearest = finder.nearest()
+
     def walk() -> None:
-        finder._depths.clear()
-        finder._ways.clear()
-        deeper(lambda: finder.nearest("bench"), 20)
+        deeper(lambda: finder.find(sys._getframe()), 20)
 
     def remember() -> None:
-        deeper(lambda: finder.nearest("bench"), 20)
+        deeper(lambda: nearest("bench"), 20)
 
     return [
         ("the frames alone", lambda: deeper(lambda: None, 20)),

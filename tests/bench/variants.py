@@ -146,6 +146,18 @@ def import_all() -> None:
                 importlib.import_module(name)
 
 
+def _listen(app: flask.Flask, db: SQLAlchemy) -> None:
+    from .floor import Listening
+
+    Listening(app)
+
+
+def _note(app: flask.Flask, db: SQLAlchemy) -> None:
+    from .floor import Noting
+
+    Noting(app)
+
+
 _OURS = ("flask_session_inspector",)
 
 VARIANTS: dict[str, Variant] = {
@@ -164,6 +176,8 @@ VARIANTS: dict[str, Variant] = {
         _inspect,
         _OURS,
     ),
+    "listening": Variant("listeners that do nothing", add=_listen),
+    "noting": Variant("the least that could be noted", add=_note),
     "record-queries": Variant(
         "record_queries",
         lambda app: app.config.update(SQLALCHEMY_RECORD_QUERIES=True),
