@@ -181,7 +181,7 @@ class Recording:
             becomes ``"cli"``.
         :return: ``None`` while paused.
         """
-        if self.paused or not self.attached:
+        if self.paused or self._remove_hooks is None:
             return None
         scope = Scope(self._origin, kind)
         if kind == "context":
@@ -207,11 +207,12 @@ class Recording:
                 if transaction.unsettled:
                     transaction.settle()
             scope.environ = None
-            if scope.closed:
+            if not scope.frames and scope.stopped is not None:  # Where it is closed.
                 self._examine(scope)
             self._put(scope)
-            for used in list(scope.sessions.values()):
-                used.facts.let_go_of(scope)
+            if scope.sessions:
+                for used in list(scope.sessions.values()):
+                    used.facts.let_go_of(scope)
         except BaseException:
             self.lost += not scope.handed_over
             raise
@@ -242,10 +243,9 @@ class Recording:
             keep=self._keeps_all or bool(findings),
             revive=bool(news),
         )
-        if not scope.told and scope.closed:
+        if request_recorded.receivers and not scope.told and scope.closed:
             scope.told = True
-            if request_recorded.receivers:
-                self._tell_of_record(scope)
+            self._tell_of_record(scope)
         for finding in news:
             told = (finding.code, finding.session, finding.message)
             scope.reported = {*scope.reported, told}
@@ -257,6 +257,8 @@ class Recording:
             self.reporter.tell_of_record(app, lambda: self._builder.build(scope))
 
     def _examine(self, scope: Scope) -> None:
+        if not (scope.sessions or scope.checkouts or scope.statements or scope.clues):
+            return
         try:
             suspects, idle_ms = self.suspects, self.config.idle_transaction_ms
             seen = signs_of(scope, idle_ms, suspects.pinned)
@@ -375,9 +377,12 @@ class Recording:
         :param context: The current app context: its ``id()`` is the key of
             Flask-SQLAlchemy's registry, which so need not be asked.
         """
+        key = id(context)
         for registry in self.registries():
-            if registry.by_context and registry.session(id(context)) is session:
-                registry.name_session(facts, id(context))
+            if registry.by_context and (
+                registry.held.get(key) is session or registry.session(key) is session
+            ):
+                registry.name_session(facts, key)
                 return
         found = self.registry_of(session)
         if found is not None:

@@ -36,7 +36,7 @@ PARTS = [
     "hooks.visits.seen_from_here",
     "hooks.endings.observe_sessions",
     "hooks.endings.observe_end",
-    "hooks.uses.facts_of",
+    "hooks.uses._learn_of",
     "hooks.uses.use",
     "hooks.sessions.current_scope",
     "hooks.sessions._set_outcome",

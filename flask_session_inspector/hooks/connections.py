@@ -66,14 +66,20 @@ def _checkout(
             None if pool is None else weakref.ref(pool),
         )
         loan = loans.Loan(connection_proxy, checkout)
-        pooled.lend(loan)
+        if pooled.loans:
+            pooled.lend(loan)
+        else:
+            pooled.loans.append(loan)
         loans.loans.set(connection_proxy, loan)
         if current is not None:
             frame, scope = current
             checkout.location = frame.recording.line_of_checkout(None)
             if process.forked_at:
                 _note_fork(scope, pooled, connection_record, checkout)
-            scope.add_checkout(checkout)
+            if len(scope.checkouts) < scope.origin.limit:
+                scope.checkouts.append(checkout)
+            else:
+                scope.dropped = True
     except Exception:
         guard.report("checkout")
 
@@ -110,7 +116,9 @@ def _checkin(
     dbapi_connection: DBAPIConnection | None, connection_record: ConnectionPoolEntry
 ) -> None:
     try:
-        pooled = loans.pooled.get(connection_record)
+        pooled = getattr(connection_record, loans.pooled.name, None)
+        if pooled is None:
+            pooled = loans.pooled.get(connection_record)
         if pooled is None or not pooled.loans:
             return
         if len(pooled.loans) == 1:

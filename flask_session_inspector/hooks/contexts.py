@@ -15,10 +15,10 @@ from . import resolving
 from . import visits
 from .frames import UNRESOLVED
 from .frames import Frame
-from .frames import Unresolved
 from .frames import app_context
 from .frames import frames
 from .frames import innermost
+from .workers import worker
 
 if t.TYPE_CHECKING:
     from flask.ctx import AppContext
@@ -32,7 +32,10 @@ def current_frame() -> Frame | None:
     :return: ``None`` outside of any, and in those of an application that is not
         inspected.
     """
-    frame = frame_of_context()
+    context = app_context.get(None)
+    if context is None:
+        return None
+    frame = getattr(context, frames.name, None) or _adopt(context)
     if frame is not None and frame.visited:
         return visits.seen_from_here(frame)
     return frame
@@ -75,9 +78,9 @@ def current_scope() -> tuple[Frame, Scope] | None:
         if frame is None or not frame.parents:
             return None
     scope = frame.scope
-    if isinstance(scope, Unresolved):
+    if scope is UNRESOLVED:
         scope = resolving.resolve(frame)
-    return None if scope is None else (frame, scope)
+    return (frame, scope) if isinstance(scope, Scope) else None
 
 
 def is_outside() -> bool:
@@ -104,12 +107,14 @@ def push(recording: Recording) -> None:
     frame: Frame | None = getattr(context, frames.name, None)
     if frame is None:
         frame = Frame(context, recording)
-        frames.set(context, frame)
+        setattr(context, frames.name, frame)
     elif frame.parents:
         visits.expect_stream(frame)
     else:
         _push_again(frame)
-    frame.enter()
+    frame.parents.append(innermost.get())
+    frame.worker = worker()
+    innermost.set(frame)
 
 
 def _push_again(frame: Frame) -> None:
@@ -174,7 +179,7 @@ def take_up() -> Frame | None:
 def end_request() -> None:
     """Take note that the current request is torn down, its app context next."""
     frame = frame_of_context()
-    if frame is None or not isinstance(frame.scope, Unresolved):
+    if frame is None or frame.scope is not UNRESOLVED:
         return
     resolving.resolve_at_end(frame)
 
@@ -192,7 +197,8 @@ def finish_abandoned(recording: Recording) -> None:
 
 def finish(frame: Frame) -> None:
     """End a frame; its scope too, where it began with it."""
-    visits.end_all(frame)
+    if frame.visits:
+        visits.end_all(frame)
     frame.close()
 
 

@@ -14,6 +14,7 @@ from ..registries import sessions_kept_in
 from . import uses
 
 if t.TYPE_CHECKING:
+    from ..recorder import SessionFacts
     from ..registries import KnownRegistry
     from .frames import Frame
 
@@ -40,8 +41,12 @@ def observe_sessions(frame: Frame, scope: Scope) -> None:
         if not registry.held:
             continue
         session = registry.session(key)
-        if session is not None and _is_of(frame, scope, session, key):
-            used = _see(frame, scope, session)
+        if session is None:
+            continue
+        used = scope.sessions.get(session.hash_key)
+        if used is None and _is_of(frame, scope, session, key):
+            used = uses.meet(frame, scope, session)
+        if used is not None:
             if used.facts.registry is None:
                 registry.name_session(used.facts, key)
             # It may have been used first in a context nested in this one.
@@ -125,7 +130,7 @@ def observe_end(frame: Frame, scope: Scope) -> None:
                 scope.still_held = {**scope.still_held, **held_by}
     if scope.sessions:
         if frame.owns:
-            asked = [id(registry.proxy) for registry, _ in frame.keys]
+            asked = {id(registry.proxy) for registry, _ in frame.keys}
             for used in list(scope.sessions.values()):
                 proxy_id = used.facts.proxy_id
                 if proxy_id is not None and proxy_id not in asked:
@@ -181,31 +186,45 @@ def _end(used: RawSession, held: bool, frame: Frame) -> None:
     facts = used.facts
     session = facts.reference()
     if session is None:
-        uses.forget_session(facts)
-    else:
-        uses.forget_when_gone(facts)
-    in_use = session is not None and _is_in_use(session)
-    held = held and session is not None
+        _end_of_gone(used, facts)
+        return
+    uses.forget_when_gone(facts)
+    in_use = _is_in_use(session)
     used.held = held and not frame.is_visit
     closed = facts.was_closed(session)
-    used.closed_by_host = session is not None and not in_use and closed
+    used.closed_by_host = not in_use and closed
     # One of no registry that did something and was not closed is nobody's to close.
     left = used.used and facts.registry_key is None and not closed
-    used.left_in_transaction = session is not None and session.in_transaction()
-    used.left_objects = 0 if session is None else len(session.identity_map)
-    used.collected = left and session is None
-    if held or in_use or (left and session is not None):
+    used.left_in_transaction = session.in_transaction()
+    used.left_objects = len(session.identity_map)
+    used.collected = False
+    if held or in_use or left:
         used.ended = "open"
-        if not held and facts.registry_key is None and session is not None:
+        if not held and facts.registry_key is None:
             frame.recording.look_for_unknown_registry(facts, session)
-        return
-    if session is None:
+    else:
+        used.ended = "closed" if facts.registry is None else "removed"
+
+
+def _end_of_gone(used: RawSession, facts: SessionFacts) -> None:
+    """Tell how a session ended that is no more, as most are after a removal."""
+    uses.forget_session(facts)
+    used.held = used.closed_by_host = used.left_in_transaction = False
+    used.left_objects = 0
+    if facts.registry is None:
+        used.ended = "closed"
+        # One of no registry that did something and was not closed was left alone.
+        left = used.used and facts.kept_as is None
+        used.collected = left and not facts.was_closed(None)
+    else:
+        used.ended = "removed"
+        used.collected = False
+    if facts.open:
         # Its connection was rolled back and returned, and nothing said so.
         for begun in facts.open:
             begun.end(perf_counter())
             begun.scope = begun.loan = None
         facts.open.clear()
-    used.ended = "closed" if facts.registry is None else "removed"
 
 
 def observe_response_closed(scope: Scope) -> bool:

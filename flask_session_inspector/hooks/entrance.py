@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import typing as t
 
-from flask import has_app_context
-
 from ..guard import guard
 from .contexts import frame_of_context
+from .frames import app_context
 
 if t.TYPE_CHECKING:
     from ..recording import Recording
@@ -30,7 +29,9 @@ class Entrance:
         self, environ: dict[str, t.Any], start_response: t.Any
     ) -> t.Iterable[bytes]:
         try:
-            environ[self._key] = frame_of_context() if has_app_context() else None
+            environ[self._key] = (
+                None if app_context.get(None) is None else frame_of_context()
+            )
         except Exception:
             guard.report("wsgi_app")
         return self.wsgi_app(environ, start_response)

@@ -17,7 +17,6 @@ from flask.globals import app_ctx
 from ..recorder import Scope
 from ..weak import Attached
 from . import endings
-from .workers import worker
 
 if t.TYPE_CHECKING:
     from ..recording import Recording
@@ -89,12 +88,6 @@ class Frame:
         self.visits: tuple[Visit, ...] = ()
         self.worker = 0
 
-    def enter(self) -> None:
-        """Take note that the context was pushed here."""
-        self.parents.append(innermost.get())
-        self.worker = worker()
-        innermost.set(self)
-
     def _collected(self, reference: object) -> None:
         # Nobody popped it: a teardown function raised, or the context was
         # abandoned. A garbage collection is no place for work that takes locks.
@@ -118,7 +111,7 @@ class Frame:
         """End its part of the scope; the scope too, where it was the last."""
         self.parents.clear()
         scope = self.scope
-        if scope is None or isinstance(scope, Unresolved):
+        if not isinstance(scope, Scope):
             return
         try:
             endings.observe_end(self, scope)

@@ -42,11 +42,10 @@ class Loan:
         now = perf_counter()
         for part in self.parts:
             scope = part.scope
-            if scope is not None and (
-                scope.stopped is None or scope.streaming or not scope.closed
-            ):
-                part.returned = now
-            part.scope = None  # Else the two would keep each other.
+            if scope is not None:
+                if scope.stopped is None or scope.streaming or not scope.closed:
+                    part.returned = now
+                part.scope = None  # Else the two would keep each other.
 
     def end_without_a_sign(self, pooled: Pooled) -> None:
         """End when the borrower gives up its proxy of the connection."""

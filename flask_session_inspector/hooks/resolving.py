@@ -16,8 +16,8 @@ from ..clues import Abandonment
 from ..clues import earlier
 from ..recorder import Scope
 from . import visits
+from .frames import UNRESOLVED
 from .frames import Frame
-from .frames import Unresolved
 from .workers import worker
 
 if t.TYPE_CHECKING:
@@ -94,14 +94,13 @@ def _is_pushed_for(frame: Frame, environ: dict[str, t.Any]) -> bool:
     return environ.get(frame.recording.entrance_key) is not frame
 
 
-def begin_request(frame: Frame, incoming: Request) -> None:
+def begin_request(frame: Frame, incoming: Request, endpoint: str | None) -> None:
     """Take note that a request begins in a frame."""
     recording = frame.recording
     environ = incoming.environ
     scope = frame.scope
-    endpoint = incoming.endpoint
     recorded = recording.is_recorded(incoming, endpoint)
-    if isinstance(scope, Unresolved) and _is_pushed_for(frame, environ):
+    if scope is UNRESOLVED and environ.get(recording.entrance_key) is not frame:
         frame.scope = scope = recording.begin("request") if recorded else None
         if scope is not None:
             frame.owns = True
@@ -121,7 +120,9 @@ def begin_request(frame: Frame, incoming: Request) -> None:
             take_request(scope, incoming, recording, endpoint)
         visits.begin(frame, incoming, scope)
     environ[recording.environ_key] = scope
-    if scope is not None and (frame.scope is not scope or _parent(frame)):
+    if scope is not None and (
+        frame.scope is not scope or (frame.parents and frame.parents[0] is not None)
+    ):
         _look_for_abandoned(frame, scope)
 
 
@@ -211,7 +212,7 @@ def _parent_in_same_app(frame: Frame) -> Frame | None:
         if parent.recording is frame.recording and parent.parents:
             if parent.visited:
                 parent = visits.seen_from_here(parent)
-            if isinstance(parent.scope, Unresolved):
+            if parent.scope is UNRESOLVED:
                 resolve(parent)
             return parent
         parent = parent.parents[0] if parent.parents else None

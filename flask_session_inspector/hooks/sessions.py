@@ -94,11 +94,11 @@ def _after_begin(
             facts.began_outside = facts.began_outside or facts.first is None
             return
         frame, scope = current
-        recording = frame.recording
         bind = users.bind
-        if bind is None or users.recording is not recording:
-            bind = users.bind = binds.bind_of(connection.engine, recording)
-            users.recording = recording
+        if bind is None or users.recording is not frame.recording:
+            bind = users.bind = binds.bind_of(connection.engine, frame.recording)
+            users.recording = frame.recording
+            users.reads = dml.reads_of(connection.dialect.name)
         nested = transaction.nested
         begun = RawTransaction(
             scope,
@@ -117,14 +117,10 @@ def _after_begin(
         if not nested:
             users.loan = loans.lend_to(facts.serial, connection.connection, bind)
         begun.loan = users.loan
-        if (
-            len(users.sessions) == 1
-            and used.context == frame.index
-            and not used.inherited
-            and facts.serial in scope.sessions
-        ):
-            users.belongs_to(facts, frame, scope)
-            users.reads = dml.reads_of(connection.dialect.name)
+        if len(users.sessions) == 1 and used.context == frame.index:
+            # One that is not kept, or has more to tell, is looked at each time.
+            if not used.inherited and facts.serial in scope.sessions:
+                users.alone, users.frame, users.scope = facts, frame, scope
     except Exception:
         guard.report("after_begin")
 
@@ -177,11 +173,19 @@ def _after_transaction_end(session: Session, transaction: SessionTransaction) ->
             if facts.joined:
                 uses.part(facts)
             facts.to_delete = NO_STATES  # A record must not keep them.
-        key = id(transaction)
-        if len(facts.open) == 1 and facts.open[0].key == key and not facts.left_behind:
-            all_ended = [facts.open.pop()]
+        begun = facts.open
+        if not begun:
+            if not facts.left_behind:
+                return
+            all_ended = facts.unsettled(id(transaction))
+            for ended in all_ended:
+                facts.drop(ended)
+        elif len(begun) == 1 and not facts.left_behind:
+            if begun[0].key != id(transaction):
+                return
+            all_ended = [begun.pop()]
         else:
-            all_ended = facts.unsettled(key)
+            all_ended = facts.unsettled(id(transaction))
             for ended in all_ended:
                 facts.drop(ended)
         now = perf_counter()

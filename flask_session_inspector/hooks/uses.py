@@ -64,10 +64,6 @@ class Joined:
         self.recording: Recording | None = None
         self.scope: Scope | None = None
 
-    def belongs_to(self, facts: SessionFacts, frame: Frame, scope: Scope) -> None:
-        """Take note that all that is done with it now is a session's in a context."""
-        self.alone, self.frame, self.scope = facts, frame, scope
-
     def is_shared(self) -> None:
         """Take note that more has to be known of what is done with it."""
         self.alone = self.frame = self.scope = None
@@ -84,13 +80,14 @@ def forget() -> None:
 
 def facts_of(session: Session) -> SessionFacts:
     """Return what is known of a session."""
-    known = facts.get(session.hash_key)
-    if known is None:
-        name, origin = _class_and_origin(session)
-        known = SessionFacts(session, name, origin)
-        facts[known.serial] = known
-        if len(facts) > _MOST_GONE:
-            _forget_the_gone()
+    return facts.get(session.hash_key) or _learn_of(session)
+
+
+def _learn_of(session: Session) -> SessionFacts:
+    name, origin = _class_and_origin(session)
+    known = facts[session.hash_key] = SessionFacts(session, name, origin)
+    if len(facts) > _MOST_GONE:
+        _forget_the_gone()
     return known
 
 
@@ -131,10 +128,11 @@ def join(known: SessionFacts, connection: Connection) -> Joined:
     if users is None:
         users = Joined()
         joined.set(connection, users)
+    elif users.alone is not None:
+        users.is_shared()
     if known not in users.sessions:
         users.sessions.append(known)
-        known.joined = (*known.joined, users)
-    users.is_shared()
+        known.joined = (*known.joined, users) if known.joined else (users,)
     return users
 
 
@@ -143,7 +141,7 @@ def part(known: SessionFacts) -> None:
     for users in known.joined:
         if known in users.sessions:
             users.sessions.remove(known)
-        users.is_shared()
+        users.alone = users.frame = users.scope = None
     known.joined = ()
 
 
@@ -171,15 +169,14 @@ def use(frame: Frame, scope: Scope, session: Session) -> RawSession:
 
 def meet(frame: Frame, scope: Scope, session: Session) -> RawSession:
     """Enter a session into a record, without saying that it was used."""
-    known = facts.get(session.hash_key) or facts_of(session)
+    known = facts.get(session.hash_key) or _learn_of(session)
     used = RawSession(known, frame.index, frame.number, worker())
     scope.add_session(used)
-    key_before = known.scope_key if known.first is not None else None
+    before, key_before = known.last, known.first and known.scope_key
     if known.registry is None:
         frame.recording.name_registry(known, session, frame.context())
     if frame.is_visit:
         used.of_outer_context = strays.is_of_context(frame, session)
-    before = known.last
     known.last = scope
     if known.first is None:
         known.first = scope

@@ -12,6 +12,8 @@ from __future__ import annotations
 import functools
 import struct
 import typing as t
+from operator import length_hint
+from sys import maxsize
 
 from .scope import Origin
 from .scope import Scope
@@ -46,28 +48,6 @@ def pack(scope: Scope, place: int) -> Packed:
 
     :param place: Its place in the store.
     """
-    # A thread that outlives its request may still add to it.
-    sessions = [*scope.sessions.values()]
-    transactions = [*scope.transactions]
-    statements = [*scope.statements]
-    checkouts = [*scope.checkouts]
-    status, stopped = scope.status, scope.stopped
-    head = (
-        place,
-        scope.number,
-        scope.started_at,
-        scope.started,
-        _NOT if stopped is None else stopped,
-        _NOT if status is None else status,
-        scope.contexts,
-        scope.reused_context,
-        scope.dropped,
-        scope.statement_overflow,
-        len(sessions),
-        len(transactions),
-        len(statements),
-        len(checkouts),
-    )
     names = (
         scope.origin.names,
         scope.kind,
@@ -80,8 +60,41 @@ def pack(scope: Scope, place: int) -> Packed:
         scope.error,
         scope.findings,
     )
-    if not (sessions or statements or checkouts or transactions):
-        return (_HEAD_ROW.pack(*head), *names)
+    if scope.sessions or scope.statements or scope.checkouts or scope.transactions:
+        return _pack_all(scope, place, names)
+    return (_HEAD_ROW.pack(*_head(scope, place), 0, 0, 0, 0), *names)
+
+
+def _head(scope: Scope, place: int) -> tuple[float, ...]:
+    """Return the numbers of the record itself."""
+    status, stopped = scope.status, scope.stopped
+    return (
+        place,
+        scope.number,
+        scope.started_at,
+        scope.started,
+        _NOT if stopped is None else stopped,
+        _NOT if status is None else status,
+        maxsize - length_hint(scope._indices),  # Its contexts.
+        scope.reused_context,
+        scope.dropped,
+        scope.statement_overflow,
+    )
+
+
+def _pack_all(scope: Scope, place: int, names: tuple[t.Any, ...]) -> Packed:
+    # A thread that outlives its request may still add to it.
+    sessions = [*scope.sessions.values()]
+    transactions = [*scope.transactions]
+    statements = [*scope.statements]
+    checkouts = [*scope.checkouts]
+    head = (
+        *_head(scope, place),
+        len(sessions),
+        len(transactions),
+        len(statements),
+        len(checkouts),
+    )
     references: list[t.Any] = []
     numbers: list[float] = []
     for used in sessions:

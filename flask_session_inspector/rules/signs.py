@@ -72,14 +72,12 @@ def signs_of(scope: Scope, idle_ms: float, pinned: cabc.Container[int]) -> int:
         signs |= REUSED
     if scope.contexts > 1:
         signs |= CONTEXTS
-    wrote = discarded = False
-    for transaction in list(scope.transactions):
+    transactions = list(scope.transactions)
+    for transaction in transactions:
         if transaction.writes:
-            wrote = True
-        if transaction.discarded:
-            discarded = True
-    if wrote and discarded:
-        signs |= DISCARDED
+            if any(each.discarded for each in transactions):
+                signs |= DISCARDED
+            break
     for checkout in list(checkouts):
         if checkout.returned is None:
             signs |= HELD

@@ -77,7 +77,7 @@ class MemoryStore:
         replaced = evicted = None
         with self._lock:
             again = scope.handed_over
-            absent = key not in entries
+            absent = not again or key not in entries
             if not keep or (again and absent and not revive):
                 # Not wanted, or evicted before it went on.
                 scope.handed_over = True
@@ -86,16 +86,22 @@ class MemoryStore:
                 return
             place = self._latest + 1
             # Whatever may be raised, a timeout too, is raised before anything changes.
-            entry = pack(scope, place) if scope.closed else _Entry(place, scope)
-            scope.handed_over = True
-            self._stored += not again
-            self._evicted -= again and absent
-            self._latest = place
-            replaced = entries.get(key)
-            entries[key] = entry
-            if absent:
-                self._order.add(key)
+            if scope.frames or scope.stopped is None:
+                entry: Packed | _Entry = _Entry(place, scope)
             else:
+                entry = pack(scope, place)
+            scope.handed_over = True
+            self._latest = place
+            if absent:
+                entries[key] = entry
+                self._order.add(key)
+                if again:
+                    self._evicted -= 1
+                else:
+                    self._stored += 1
+            else:
+                replaced = entries[key]
+                entries[key] = entry
                 self._order.move_to_end(key)
             while len(entries) > self._capacity:
                 oldest = self._order.drop_oldest()

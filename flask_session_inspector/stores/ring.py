@@ -53,6 +53,8 @@ class Ring(t.Generic[K]):
 
     def drop_oldest(self) -> K | None:
         """Take out the oldest key and return it."""
+        if not self._stale:
+            return self._keys.popleft() if self._keys else None
         return None if self.oldest() is None else self._keys.popleft()
 
     def clear(self) -> None:
