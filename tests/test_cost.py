@@ -16,7 +16,6 @@ from conftest import User
 from sqlalchemy.orm import Session
 
 import flask_session_inspector
-from flask_session_inspector.stores.ring import Ring
 
 PACKAGE = flask_session_inspector.__path__[0]
 MakeShop = t.Callable[..., Shop]
@@ -114,34 +113,3 @@ def test_what_is_retained_is_nothing_for_the_collector(make_shop: MakeShop) -> N
     first, second = tracked(), tracked()
     assert second - first < 50
 
-
-class TestRing:
-    def test_the_oldest_comes_out_first(self) -> None:
-        ring: Ring[str] = Ring()
-        for key in "abc":
-            ring.add(key)
-
-        assert ring.oldest() == "a"
-        assert [*ring] == ["c", "b", "a"]
-        assert [ring.drop_oldest() for _ in range(4)] == ["a", "b", "c", None]
-
-    def test_a_key_moves_to_the_end(self) -> None:
-        ring: Ring[str] = Ring()
-        for key in "abc":
-            ring.add(key)
-        ring.move_to_end("a")
-        ring.move_to_end("b")
-        ring.move_to_end("a")
-
-        assert [*ring] == ["a", "b", "c"]
-        assert [ring.drop_oldest() for _ in range(4)] == ["c", "b", "a", None]
-
-    def test_a_key_that_moves_for_ever_takes_no_more_room(self) -> None:
-        ring: Ring[str] = Ring()
-        for key in "abc":
-            ring.add(key)
-        for _ in range(10_000):
-            ring.move_to_end("b")
-
-        assert len(ring._keys) < 1000
-        assert [*ring] == ["b", "c", "a"]

@@ -31,7 +31,7 @@ def bind_of(engine: Engine, recording: Recording) -> Bind:
     if known is not None and known[0]() is recording:
         return known[1]
     name = _name_in_app(engine, recording) or _masked_url(engine)
-    bind = Bind(name, engine.dialect.name in ("mysql", "mariadb"))
+    bind = Bind.named(name, engine.dialect.name in ("mysql", "mariadb"))
     _by_pool.set(engine.pool, (weakref.ref(recording), bind))
     return bind
 

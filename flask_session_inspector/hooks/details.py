@@ -16,9 +16,9 @@ def fingerprint(parameters: t.Any) -> int | None:
         if type(values) is not dict:
             return None
         values = tuple(values.values())
-    if not values:
-        return 0
     kinds = tuple(map(type, values))
+    if SIMPLE.issuperset(kinds):
+        return hash(values)
     if _PLAIN.issuperset(kinds):
         return hash((values, kinds))
     # The hash of a driver's own wrapper can be its address, which is used again.
@@ -30,7 +30,9 @@ def fingerprint(parameters: t.Any) -> int | None:
         return None
 
 
-# The usual ones; for speed.
+# None of one kind is equal to one of another: the hash of the values says it all.
+SIMPLE = frozenset({int, str, type(None)})
+# The other usual ones.
 _PLAIN = frozenset({bool, bytes, float, int, str, type(None)})
 
 

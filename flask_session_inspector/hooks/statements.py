@@ -34,6 +34,7 @@ from . import strays
 from . import uses
 from .contexts import current_scope
 from .contexts import is_outside
+from .details import SIMPLE
 from .details import fingerprint
 from .details import lazily_loaded
 from .dml import Written
@@ -132,7 +133,6 @@ def _do_execute(
                 ended,
                 statement,
                 None if rows == -1 else reported(cursor),
-                users.bind,
                 facts.serial,
                 recording.line_of_statement(statement),
                 None
@@ -141,8 +141,11 @@ def _do_execute(
                 recording.render_parameters(context, parameters, statement)
                 if recording.renders_parameters
                 else None,
+                users.bind,
                 False,
-                fingerprint(parameters),
+                hash(parameters)
+                if type(parameters) is tuple and SIMPLE.issuperset(map(type, parameters))
+                else fingerprint(parameters),
             ),
         )
         if len(scope.statements) < scope.origin.limit:
@@ -330,13 +333,13 @@ def _note(
                     ended,
                     sql,
                     rows,
-                    bind,
                     serial,
                     location,
                     lazily_loaded(context),
                     recording.render_parameters(context, parameters, sql)
                     if recording.renders_parameters
                     else None,
+                    bind,
                     written is not None,
                     fingerprint(parameters) if written is None else None,
                 ),

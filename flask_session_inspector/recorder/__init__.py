@@ -9,6 +9,7 @@ looks.
 from __future__ import annotations
 
 from .packing import Packed
+from .packing import name_of
 from .packing import pack
 from .packing import place_of
 from .packing import unpack
@@ -37,6 +38,7 @@ __all__ = [
     "RecordId",
     "Scope",
     "SessionFacts",
+    "name_of",
     "pack",
     "place_of",
     "unpack",

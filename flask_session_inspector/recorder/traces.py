@@ -15,13 +15,22 @@ if t.TYPE_CHECKING:
 
 
 class Bind(t.NamedTuple):
-    """The name of a bind, and whether its SQL is MySQL's."""
+    """The name of a bind, and whether its SQL is MySQL's.
+
+    :ivar plain: The two as what is kept of it with a record.
+    """
 
     name: str
     mysql: bool
+    plain: tuple[str, bool]
+
+    @classmethod
+    def named(cls, name: str, mysql: bool) -> Bind:
+        """Make one."""
+        return cls(name, mysql, (name, mysql))
 
 
-NO_BIND = Bind("", False)
+NO_BIND = Bind.named("", False)
 
 _NONE: t.Mapping[str, int] = types.MappingProxyType({})
 
@@ -38,11 +47,12 @@ class RawStatement(t.NamedTuple):
     ended: float
     sql: str
     rows: int | None
-    bind: Bind
     serial: int | None
     location: RawLocation | None
     relationship: str | None
     parameters: tuple[dict[str, str], ...] | None
+    # What comes before the bind is kept with a record.
+    bind: Bind
     writes: bool = False
     fingerprint: int | None = None
 

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import bisect
 import collections.abc as cabc
-import itertools
 import threading
 import typing as t
+from collections import deque
 
 from ..builder import RecordBuilder
 from ..process import process
 from ..recorder import Packed
 from ..recorder import Scope
+from ..recorder import name_of
 from ..recorder import pack
 from ..recorder import place_of
 from ..recorder import unpack
 from ..records import RequestRecord
 from .base import StoreCounters
-from .ring import Ring
 
 # How many records are taken at first, where all may be wanted.
 _PORTION = 100
+# So many places that nothing stands at any more are taken out together, at least.
+_MOST_LEFT = 100
+
+# The process that began a record, and its number there.
+_Name = tuple[str, int]
 
 
 class _Entry:
@@ -29,18 +35,31 @@ class _Entry:
     :ivar record: Once somebody has looked.
     """
 
-    __slots__ = ("place", "record", "scope")
+    __slots__ = ("name", "place", "record", "scope")
 
     def __init__(
-        self, place: int, scope: Scope | None, record: RequestRecord | None = None
+        self,
+        place: int,
+        name: _Name,
+        scope: Scope | None,
+        record: RequestRecord | None = None,
     ) -> None:
         self.place = place
+        self.name = name
         self.scope = scope
         self.record = record
 
 
+_Kept = t.Union[Packed, _Entry]
+# Where a record was that has moved, its place alone is left.
+_Slot = t.Union[_Kept, int]
+
+
 class MemoryStore:
     """A ring in memory. Every process has its own, and a fork begins empty.
+
+    A request that ends appends its record, and takes away the oldest one: no more than
+    that. Where a record is, those find out who ask for it by its id.
 
     :param capacity: How many records it retains.
     :param builder: Builds a record when it is first looked at.
@@ -59,9 +78,12 @@ class MemoryStore:
         # Reentrant: a signal handler, or the finalizer of an object that is freed
         # here, may end an app context of its own.
         self._lock = threading.RLock()
-        # By the number of the record; where another process began it, by its whole id.
-        self._entries: dict[int | str, Packed | _Entry] = {}
-        self._order: Ring[int | str] = Ring()
+        # By their places, which grow.
+        self._slots: deque[_Slot] = deque()
+        self._left = 0
+        self._places: dict[_Name, int] = {}
+        # Up to where these are complete.
+        self._known = 0
         self._latest = 0
         self._stored = 0
         self._evicted = 0
@@ -71,14 +93,13 @@ class MemoryStore:
         self._begin()
 
     def put(self, scope: Scope, *, keep: bool = True, revive: bool = False) -> None:
-        key = scope.number if scope.origin.token == self.epoch else str(scope.id)
-        entries = self._entries
         # What leaves the ring is freed after the lock: that can run host code.
-        replaced = evicted = None
+        before = oldest = None
         with self._lock:
             again = scope.handed_over
-            absent = not again or key not in entries
-            if not keep or (again and absent and not revive):
+            if again:
+                before = self._find(_name_of(scope))
+            if not keep or (again and before is None and not revive):
                 # Not wanted, or evicted before it went on.
                 scope.handed_over = True
                 self._stored += not again
@@ -87,53 +108,86 @@ class MemoryStore:
             place = self._latest + 1
             # Whatever may be raised, a timeout too, is raised before anything changes.
             if scope.frames or scope.stopped is None:
-                entry: Packed | _Entry = _Entry(place, scope)
+                kept: _Kept = _Entry(place, _name_of(scope), scope)
             else:
-                entry = pack(scope, place)
+                kept = pack(scope, place)
             scope.handed_over = True
             self._latest = place
-            if absent:
-                entries[key] = entry
-                self._order.add(key)
-                if again:
-                    self._evicted -= 1
-                else:
-                    self._stored += 1
+            self._slots.append(kept)
+            if not again:
+                self._stored += 1
+            elif before is None:
+                self._evicted -= 1
             else:
-                replaced = entries[key]
-                entries[key] = entry
-                self._order.move_to_end(key)
-            while len(entries) > self._capacity:
-                oldest = self._order.drop_oldest()
-                if oldest is None:
-                    break
-                evicted = entries.pop(oldest, None)
-                self._evicted += 1
-        del replaced, evicted
+                self._leave(before)
+            while len(self._slots) - self._left > self._capacity:
+                oldest = self._slots.popleft()
+                if type(oldest) is int:
+                    self._left -= 1
+                else:
+                    self._evicted += 1
+        del before, oldest
+
+    def _leave(self, kept: _Kept) -> None:
+        """Take a record from where it is."""
+        place = _place(kept)
+        self._slots[self._index(place)] = place
+        self._left += 1
+        if self._left > len(self._slots) // 2 + _MOST_LEFT:
+            # One that goes on for ever must not take ever more room.
+            self._slots = deque(slot for slot in self._slots if type(slot) is not int)
+            self._left = 0
+
+    def _index(self, place: int) -> int:
+        return bisect.bisect_left(t.cast(t.Any, self._slots), place, key=_place)
+
+    def _find(self, name: _Name) -> _Kept | None:
+        """Return a record by its name, with the lock held."""
+        slots, places = self._slots, self._places
+        for slot in reversed(slots):
+            if _place(slot) <= self._known:
+                break
+            if type(slot) is not int:
+                places[_name(slot)] = _place(slot)
+        self._known = self._latest
+        if len(places) > 2 * len(slots) + _MOST_LEFT:
+            first = self.oldest()
+            for gone in [each for each, place in places.items() if place < first]:
+                del places[gone]
+        place = places.get(name)
+        index = len(slots) if place is None else self._index(place)
+        if index == len(slots):
+            return None
+        found = slots[index]
+        return None if type(found) is int or _name(found) != name else found
 
     def go_on(self, scope: Scope) -> None:
-        key = self._key(str(scope.id))
+        name = _name_of(scope)
         with self._lock:
-            entry = self._entries.get(key)
-            if entry is not None:
-                self._entries[key] = _Entry(_place(entry), scope)
+            kept = self._find(name)
+            if kept is not None:
+                place = _place(kept)
+                self._slots[self._index(place)] = _Entry(place, name, scope)
 
     def latest(self) -> int:
         return self._latest
 
     def oldest(self) -> int:
         with self._lock:
-            oldest = self._order.oldest()
-            return self._latest + 1 if oldest is None else _place(self._entries[oldest])
+            for slot in self._slots:
+                if type(slot) is not int:
+                    return _place(slot)
+            return self._latest + 1
 
     def place(self, record_id: str) -> int | None:
-        entry = self._entries.get(self._key(record_id))
-        return None if entry is None else _place(entry)
+        with self._lock:
+            kept = self._find(_name_in(record_id))
+            return None if kept is None else _place(kept)
 
     def get(self, record_id: str) -> RequestRecord | None:
-        key = self._key(record_id)
-        entry = self._entries.get(key)
-        return None if entry is None else self._record(key, entry)
+        with self._lock:
+            kept = self._find(_name_in(record_id))
+        return None if kept is None else self._record(kept)
 
     def scan(self, after: int, before: int | None) -> cabc.Iterator[RequestRecord]:
         # Taken in portions, so that records can be built without holding the lock,
@@ -141,15 +195,13 @@ class MemoryStore:
         most = _PORTION
         while True:
             found = self._newest(most, after, before)
-            yield from itertools.starmap(self._record, found)
+            yield from map(self._record, found)
             if len(found) < most:
                 return
             # Each walk begins at the newest: so all of them cost twice as much as one.
-            most, before = most * 2, _place(found[-1][1])
+            most, before = most * 2, _place(found[-1])
 
-    def _newest(
-        self, most: int, after: int, before: int | None
-    ) -> list[tuple[int | str, Packed | _Entry]]:
+    def _newest(self, most: int, after: int, before: int | None) -> list[_Kept]:
         with self._lock:
             while True:
                 try:
@@ -158,33 +210,24 @@ class MemoryStore:
                     # A finalizer of an object that was freed here has put a record.
                     continue
 
-    def _walk(
-        self, most: int, after: int, before: int | None
-    ) -> list[tuple[int | str, Packed | _Entry]]:
-        found: list[tuple[int | str, Packed | _Entry]] = []
-        for key in self._order:
-            entry = self._entries.get(key)
-            if entry is None:
-                continue
-            place = _place(entry)
+    def _walk(self, most: int, after: int, before: int | None) -> list[_Kept]:
+        found: list[_Kept] = []
+        for slot in reversed(self._slots):
+            place = _place(slot)
             if place <= after or len(found) == most:
                 break
-            if before is None or place < before:
-                found.append((key, entry))
+            if type(slot) is not int and (before is None or place < before):
+                found.append(slot)
         return found
-
-    def _key(self, record_id: str) -> int | str:
-        token, _, number = record_id.partition("-")
-        if token == self.epoch and number.isdecimal():
-            return int(number)
-        return record_id
 
     def clear(self) -> None:
         with self._lock:
             self._latest += 1
-            cleared, self._entries = self._entries, {}
-            self._order.clear()
-            self._evicted += len(cleared)
+            self._evicted += len(self._slots) - self._left
+            cleared, self._slots = self._slots, deque()
+            self._left = 0
+            self._places.clear()
+        del cleared
 
     def counters(self) -> StoreCounters:
         with self._lock:
@@ -193,26 +236,44 @@ class MemoryStore:
                 lost=0,
                 unreadable=0,
                 evicted=self._evicted,
-                retained=len(self._entries),
+                retained=len(self._slots) - self._left,
             )
 
-    def _record(self, key: int | str, entry: Packed | _Entry) -> RequestRecord:
-        if not isinstance(entry, _Entry):
-            record = self._builder.build(unpack(entry))
-        elif entry.record is not None:
-            return entry.record
+    def _record(self, kept: _Kept) -> RequestRecord:
+        if not isinstance(kept, _Entry):
+            record = self._builder.build(unpack(kept))
+        elif kept.record is not None:
+            return kept.record
         else:
-            scope = t.cast(Scope, entry.scope)
+            scope = t.cast(Scope, kept.scope)
             record = self._builder.build(scope)
             if not scope.closed:
                 return record  # It may still grow.
-        looked_at = _Entry(_place(entry), None, record)
+        looked_at = _Entry(_place(kept), _name(kept), None, record)
         with self._lock:
+            index = self._index(_place(kept))
             # It may have been replaced meanwhile, or have gone.
-            if self._entries.get(key) is entry:
-                self._entries[key] = looked_at
+            if index < len(self._slots) and self._slots[index] is kept:
+                self._slots[index] = looked_at
         return record
 
 
-def _place(entry: Packed | _Entry) -> int:
-    return entry.place if isinstance(entry, _Entry) else place_of(entry)
+def _place(slot: _Slot) -> int:
+    if isinstance(slot, _Entry):
+        return slot.place
+    return slot if isinstance(slot, int) else place_of(slot)
+
+
+def _name(kept: _Kept) -> _Name:
+    return kept.name if isinstance(kept, _Entry) else name_of(kept)
+
+
+def _name_of(scope: Scope) -> _Name:
+    return (scope.origin.token, scope.number)
+
+
+def _name_in(record_id: str) -> _Name:
+    token, _, number = record_id.partition("-")
+    # No record has the number 0, or one of so many digits.
+    is_number = len(number) < 20 and number.isascii() and number.isdigit()
+    return (token, int(number) if is_number else 0)

@@ -47,13 +47,13 @@ class Listening:
         app.wsgi_app = _Entrance(app.wsgi_app)  # type: ignore[method-assign] # as Flask says
         self._receivers = (
             (flask.appcontext_pushed, self.pushed()),
-            (flask.request_started, self.started()),
-            (flask.request_finished, self.finished()),
-            (flask.request_tearing_down, _nothing),
             (flask.appcontext_popped, self.popped()),
         )
         for signal, receiver in self._receivers:
             signal.connect(receiver, sender=app)
+        app.url_value_preprocessor(self.begins())
+        app.after_request(self.finished())
+        app.teardown_request(lambda exc: None)
         app.teardown_appcontext(self.tearing_down())
         event.listen(Session, "after_transaction_create", self.transaction_created())
         event.listen(Session, "after_begin", self.begun())
@@ -66,11 +66,11 @@ class Listening:
         """Return the receiver of ``appcontext_pushed``; those below are likewise."""
         return _nothing
 
-    def started(self) -> t.Any:
-        return _nothing
+    def begins(self) -> t.Any:
+        return lambda endpoint, view_args: None
 
     def finished(self) -> t.Any:
-        return _nothing
+        return lambda response: response
 
     def popped(self) -> t.Any:
         return _nothing
@@ -115,27 +115,20 @@ class Noting(Listening):
 
         return pushed
 
-    def started(self) -> t.Any:
-        def started(app: flask.Flask, **_: t.Any) -> None:
+    def begins(self) -> t.Any:
+        def begins(endpoint: str, view_args: object) -> None:
             given = _get_request()
             noted = _get_app_context()._noted
-            noted += (given.method, given.path, given.query_string, given.endpoint)
+            noted += (given.method, given.path, given.query_string, endpoint)
 
-        return started
+        return begins
 
     def finished(self) -> t.Any:
-        def finished(app: flask.Flask, response: flask.Response, **_: t.Any) -> None:
+        def finished(response: flask.Response) -> flask.Response:
             _get_app_context()._noted.append(response.status_code)
+            return response
 
         return finished
-
-    def popped(self) -> t.Any:
-        kept = self._kept
-
-        def popped(app: flask.Flask, **_: t.Any) -> None:
-            pass
-
-        return popped
 
     def tearing_down(self) -> t.Any:
         kept = self._kept
