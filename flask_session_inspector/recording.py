@@ -104,6 +104,8 @@ class Recording:
             lambda found: self.reporter.tell_of_finding(self._app(), found, None),
             ignored=SESSION_PINNED in config.ignore_findings,
         )
+        # Those that are neither our own nor files.
+        self._endpoints: set[str] = set()
         self._selects = bool(config.exclude) or config.sample_rate < 1
         self._keeps_all = config.keep == "all"
         self._ignored = frozenset(config.ignore_findings)
@@ -207,9 +209,14 @@ class Recording:
                 if transaction.unsettled:
                     transaction.settle()
             scope.environ = None
-            if not scope.frames and scope.stopped is not None:  # Where it is closed.
+            if (
+                scope.sessions or scope.checkouts or scope.statements or scope.clues
+            ) and scope.closed:
                 self._examine(scope)
-            self._put(scope)
+            if scope.findings or request_recorded.receivers or not self._keeps_all:
+                self._put(scope)
+            else:
+                self._store.put(scope)
             if scope.sessions:
                 for used in list(scope.sessions.values()):
                     used.facts.let_go_of(scope)
@@ -257,8 +264,6 @@ class Recording:
             self.reporter.tell_of_record(app, lambda: self._builder.build(scope))
 
     def _examine(self, scope: Scope) -> None:
-        if not (scope.sessions or scope.checkouts or scope.statements or scope.clues):
-            return
         try:
             suspects, idle_ms = self.suspects, self.config.idle_transaction_ms
             seen = signs_of(scope, idle_ms, suspects.pinned)
@@ -281,10 +286,11 @@ class Recording:
         """Say whether a request is to be recorded."""
         if self.paused:
             return False
-        if endpoint is not None:
+        if endpoint is not None and endpoint not in self._endpoints:
             blueprint, _, name = endpoint.rpartition(".")
             if name == "static" or blueprint in self.own_blueprints:
                 return False
+            self._endpoints.add(endpoint)
         return not self._selects or self._is_selected(incoming)
 
     def _is_selected(self, incoming: flask.Request) -> bool:
@@ -382,7 +388,10 @@ class Recording:
             if registry.by_context and (
                 registry.held.get(key) is session or registry.session(key) is session
             ):
-                registry.name_session(facts, key)
+                facts.origin = "registry"
+                facts.registry = registry.name
+                facts.proxy_id = registry.proxy_id
+                facts.key = key
                 return
         found = self.registry_of(session)
         if found is not None:

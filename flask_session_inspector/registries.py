@@ -38,12 +38,14 @@ class KnownRegistry:
         "held",
         "name",
         "proxy",
+        "proxy_id",
     )
 
     def __init__(self, name: str, proxy: t.Any, *, found: bool = False) -> None:
         self.name = name
         self.found = found
         self.proxy = proxy
+        self.proxy_id = id(proxy)
         self._registry = proxy.registry
         # A scoped_session without a scopefunc keeps its sessions by thread.
         self._held = self._registry.registry
@@ -102,7 +104,7 @@ class KnownRegistry:
         if facts.registry is None:
             facts.origin = "registry"
             facts.registry = self.name
-            facts.proxy_id = id(self.proxy)
+            facts.proxy_id = self.proxy_id
             facts.key = key if type(key) is int else key_text(key)
 
 

@@ -30,7 +30,7 @@ PARTS = [
     "hooks.resolving.begin_request",
     "hooks.contexts.current_frame",
     "hooks.resolving.resolve",
-    "hooks.contexts.finish",
+    "hooks.frames.Frame.close",
     "hooks.visits.begin",
     "hooks.visits.end",
     "hooks.visits.seen_from_here",
@@ -63,7 +63,7 @@ if "RequestContext" not in vars(flask.ctx):
 
 # With these broken, nobody learns that a record is over.
 NEVER_ENDING = [
-    "hooks.contexts.finish",
+    "hooks.frames.Frame.close",
     "hooks.visits.begin",
     "hooks.visits.end",
     "recording.Recording.hand_over",

@@ -141,7 +141,9 @@ def pop() -> None:
     before = frame.parents.pop()
     innermost.set(before)
     if not frame.parents:
-        finish(frame)
+        if frame.visits:
+            visits.end_all(frame)
+        frame.close()
     elif frame.visited:
         visits.expect_no_stream(frame)
     if before is not None and before is not frame:

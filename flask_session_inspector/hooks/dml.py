@@ -50,20 +50,20 @@ class Written(t.NamedTuple):
 
 _tables: dict[tuple[str, bool], str | None] = {}
 # By the name of the dialect: the texts that only read. Whoever has such a set keeps it.
-_reads: dict[str, set[str]] = {}
+reads: dict[str, set[str]] = {}
 _counted: weakref.WeakKeyDictionary[t.Any, bool] = weakref.WeakKeyDictionary()
 
 
 def forget() -> None:
     """Forget what statements wrote."""
     _tables.clear()
-    for known in _reads.values():
+    for known in reads.values():
         known.clear()
 
 
 def reads_of(dialect: str) -> set[str]:
     """Return the statements of a dialect that are known to read only."""
-    return _reads.setdefault(dialect, set())
+    return reads.setdefault(dialect, set())
 
 
 def learn_read(context: t.Any, sql: str) -> None:

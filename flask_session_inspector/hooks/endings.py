@@ -130,8 +130,8 @@ def observe_end(frame: Frame, scope: Scope) -> None:
                 scope.still_held = {**scope.still_held, **held_by}
     if scope.sessions:
         if frame.owns:
-            asked = {id(registry.proxy) for registry, _ in frame.keys}
-            for used in list(scope.sessions.values()):
+            asked = [registry.proxy_id for registry, _ in frame.keys]
+            for used in [*scope.sessions.values()]:
                 proxy_id = used.facts.proxy_id
                 if proxy_id is not None and proxy_id not in asked:
                     held |= _held_under_lost_keys(frame, scope, asked)

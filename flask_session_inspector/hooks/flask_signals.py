@@ -126,7 +126,9 @@ class FlaskHooks:
             try:
                 if recording.is_looking_around:
                     recording.look_no_further()
-                frame = contexts.current_frame()
+                frame = getattr(app_context.get(None), frames.name, None)
+                if frame is None or frame.visited:
+                    frame = contexts.current_frame()
                 if frame is not None and frame.recording is recording:
                     resolving.begin_request(frame, _get_request(), endpoint)
             except Exception:

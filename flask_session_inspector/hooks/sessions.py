@@ -98,7 +98,8 @@ def _after_begin(
         if bind is None or users.recording is not frame.recording:
             bind = users.bind = binds.bind_of(connection.engine, frame.recording)
             users.recording = frame.recording
-            users.reads = dml.reads_of(connection.dialect.name)
+            name = connection.dialect.name
+            users.reads = dml.reads.get(name) or dml.reads_of(name)
         nested = transaction.nested
         begun = RawTransaction(
             scope,
@@ -112,7 +113,10 @@ def _after_begin(
         used = scope.sessions.get(facts.serial)
         if used is None or not used.used:
             used = uses.use(frame, scope, session)
-        scope.add_transaction(begun)
+        if len(scope.transactions) < scope.origin.limit > len(scope.sessions):
+            scope.transactions.append(begun)
+        else:
+            scope.add_transaction(begun)
         facts.open.append(begun)
         if not nested:
             users.loan = loans.lend_to(facts.serial, connection.connection, bind)

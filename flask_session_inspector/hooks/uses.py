@@ -84,7 +84,11 @@ def facts_of(session: Session) -> SessionFacts:
 
 
 def _learn_of(session: Session) -> SessionFacts:
-    name, origin = _class_and_origin(session)
+    cls = type(session)
+    if "sqlalchemy.ext.asyncio" in sys.modules or cls not in _classes:
+        name, origin = _class_and_origin(session)
+    else:
+        name, origin = _classes[cls]
     known = facts[session.hash_key] = SessionFacts(session, name, origin)
     if len(facts) > _MOST_GONE:
         _forget_the_gone()
@@ -124,15 +128,18 @@ def begin_in_this_process(session: Session) -> None:
 
 def join(known: SessionFacts, connection: Connection) -> Joined:
     """Take note that a session began to use a connection."""
-    users = joined.get(connection)
+    users: Joined | None = getattr(connection, joined.name, None)
     if users is None:
-        users = Joined()
+        users = joined.get(connection) or Joined()
         joined.set(connection, users)
     elif users.alone is not None:
         users.is_shared()
-    if known not in users.sessions:
+    if not users.sessions and not known.joined:
         users.sessions.append(known)
-        known.joined = (*known.joined, users) if known.joined else (users,)
+        known.joined = (users,)
+    elif known not in users.sessions:
+        users.sessions.append(known)
+        known.joined = (*known.joined, users)
     return users
 
 
@@ -171,7 +178,10 @@ def meet(frame: Frame, scope: Scope, session: Session) -> RawSession:
     """Enter a session into a record, without saying that it was used."""
     known = facts.get(session.hash_key) or _learn_of(session)
     used = RawSession(known, frame.index, frame.number, worker())
-    scope.add_session(used)
+    if frame.index or len(scope.sessions) >= scope.origin.limit:
+        scope.add_session(used)
+    else:
+        scope.sessions[known.serial] = used
     before, key_before = known.last, known.first and known.scope_key
     if known.registry is None:
         frame.recording.name_registry(known, session, frame.context())

@@ -13,8 +13,9 @@ from .case import label
 from .case import place
 from .catalogue import Found
 from .catalogue import rule
+from .signs import LAZY_LOADS
 from .signs import REPEATED
-from .signs import STATEMENTS
+from .signs import REPEATS
 
 # The meanings say this number and REPEATED: a text that is translated is not put
 # together.
@@ -25,7 +26,7 @@ BURST = 10
     "FSI501",
     "lazy-load-burst",
     "warning",
-    when=STATEMENTS,
+    when=LAZY_LOADS,
     meaning=marked(
         "10 or more lazy loads of one relationship in one request, one statement for"
         " each object (N+1)."
@@ -66,7 +67,7 @@ def lazy_load_burst(case: Case) -> cabc.Iterator[Found]:
     "FSI502",
     "repeated-statement",
     "info",
-    when=STATEMENTS,
+    when=REPEATS,
     meaning=marked(
         "One request sent the same query with the same parameters 5 times or more."
     ),

@@ -8,7 +8,10 @@ concern it, and is asked about those records alone.
 from __future__ import annotations
 
 import collections.abc as cabc
+import operator
+import sys
 import typing as t
+from operator import length_hint
 
 if t.TYPE_CHECKING:
     from ..recorder import Scope
@@ -37,10 +40,17 @@ HELD = 1 << 9
 CONNECTIONS = 1 << 10
 # It took longer than a transaction should be idle.
 LONG = 1 << 11
-# It sent at least as many statements as REPEATED says.
-STATEMENTS = 1 << 12
+# It sent one text with the same values at least as often as REPEATED says.
+REPEATS = 1 << 12
+# It sent at least as many statements that load a relationship lazily.
+LAZY_LOADS = 1 << 13
 
 REPEATED = 5
+
+_ONE_CONTEXT = sys.maxsize - 1
+# By these, two statements are the same question.
+_question = operator.attrgetter("sql", "fingerprint")
+_relationship = operator.attrgetter("relationship")
 
 
 def signs_of(scope: Scope, idle_ms: float, pinned: cabc.Container[int]) -> int:
@@ -56,7 +66,7 @@ def signs_of(scope: Scope, idle_ms: float, pinned: cabc.Container[int]) -> int:
     signs = ANYTHING
     if clues:
         signs |= CLUE
-    for used in list(sessions.values()):
+    for used in [*sessions.values()]:
         facts = used.facts
         if used.earlier is not None:
             signs |= SHARED
@@ -70,15 +80,14 @@ def signs_of(scope: Scope, idle_ms: float, pinned: cabc.Container[int]) -> int:
             signs |= DISCARDED
     if scope.reused_context:
         signs |= REUSED
-    if scope.contexts > 1:
+    if length_hint(scope._indices) < _ONE_CONTEXT:
         signs |= CONTEXTS
-    transactions = list(scope.transactions)
-    for transaction in transactions:
+    for transaction in scope.transactions:
         if transaction.writes:
-            if any(each.discarded for each in transactions):
+            if any(each.discarded for each in list(scope.transactions)):
                 signs |= DISCARDED
             break
-    for checkout in list(checkouts):
+    for checkout in checkouts:
         if checkout.returned is None:
             signs |= HELD
     if len(checkouts) > 1:
@@ -86,5 +95,9 @@ def signs_of(scope: Scope, idle_ms: float, pinned: cabc.Container[int]) -> int:
     if scope.stopped is not None and (scope.stopped - scope.started) * 1000 > idle_ms:
         signs |= LONG
     if len(statements) >= REPEATED:
-        signs |= STATEMENTS
+        kept = [*statements]
+        if len(kept) - len(set(map(_question, kept))) >= REPEATED - 1:
+            signs |= REPEATS
+        if len(kept) - [*map(_relationship, kept)].count(None) >= REPEATED:
+            signs |= LAZY_LOADS
     return signs
