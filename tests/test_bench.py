@@ -28,7 +28,7 @@ from tests.bench.bracketing import Took
 ROOT = pathlib.Path(__file__).parent.parent
 # They change the process: one wraps SQLAlchemy's functions, the other can then import
 # no more panels.
-ELSEWHERE = {"opentelemetry", "toolbar"}
+ELSEWHERE = {"toolbar", "opentelemetry", "listening", "noting"}
 ANSWERS = {"/none": "nothing", "/one": "item 7", "/many/3": "item 3"}
 ASK = """
 import sys
