@@ -26,9 +26,9 @@ from tests.bench.bracketing import Job
 from tests.bench.bracketing import Took
 
 ROOT = pathlib.Path(__file__).parent.parent
-# They change the process: one wraps SQLAlchemy's functions, the other can then import
-# no more panels.
-ELSEWHERE = {"toolbar", "opentelemetry", "listening", "noting"}
+# They change the process: they listen to every session, wrap SQLAlchemy's functions, or
+# can then import no more panels.
+ELSEWHERE = {"listening", "noting", "opentelemetry", "toolbar"}
 ANSWERS = {"/none": "nothing", "/one": "item 7", "/many/3": "item 3"}
 ASK = """
 import sys

@@ -28,6 +28,7 @@ def measured(pages: str = "") -> report.Measured:
         for name in names
     }
     each = {"control": 0.0, "ours": 5.0, "record-queries": 20.0}
+    each |= {"listening": 1.0, "noting": 2.0}
     grown = {
         (name, title): Comparison(100.0 * n, 10 + each[name] * n, 1.0, 2.0)
         for titles in (report.STATEMENTS, report.THREADS)
@@ -57,6 +58,8 @@ def test_the_report_has_every_number_beside_its_budget() -> None:
         " into the memory store 3.00 µs |  |",
         "| **one ORM get**, bare | takes 100 |  |  |  |  |",
         "| Flask-Session-Inspector | +7.0 | +6.0 to +8.2 | +1.5 | +7.0 | 1.07 |",
+        "| each further statement | 6 µs | +0.0 µs | +1.0 µs | +2.0 µs | +5.0 µs"
+        " | +20.0 µs |",
         "| 10 | 1,000 | +60.0 | +5.00 | +210 | +20.00 | +10.0 | +0.00 | 0.25 |",
         "| each further statement | 120 | 1.0 |",
         "With 1,000 such requests retained, a full collection takes 8.3 ms longer.",

@@ -116,6 +116,23 @@ class StoreContract:
         assert self.paths(store) == ["/4", "/1", "/3"]
         assert third.handed_over
 
+    def test_put_again_and_again(self, store: Store) -> None:
+        scopes = self.put(store, "/1", "/2", "/3")
+        for number in range(1000):
+            scopes[number % 2].status = 200 + number % 2
+            store.put(scopes[number % 2])
+
+        assert self.paths(store) == ["/2", "/1", "/3"]
+        assert self.paths(store, before=store.latest()) == ["/1", "/3"]
+        for scope, status in zip(scopes, (200, 201, None)):
+            record = store.get(str(scope.id))
+            assert record is not None
+            assert record.status == status
+        assert store.counters() == (3, 0, 0, 0, 3)
+        self.put(store, "/4", "/5")
+        assert self.paths(store) == ["/5", "/4", "/2"]
+        assert store.get(str(scopes[0].id)) is None
+
     def test_put_again_after_its_eviction(self, store: Store) -> None:
         (first, *_) = self.put(store, "/1", "/2", "/3", "/4")
         store.put(first)
@@ -208,6 +225,22 @@ class TestMemoryStore(StoreContract):
 
     def test_it_is_not_shared(self, store: Store) -> None:
         assert store.shared is False
+
+    def test_one_that_goes_on_for_ever_takes_no_more_room(self) -> None:
+        store = MemoryStore(1000, make_builder())
+        first, second = make_scope("/1"), make_scope("/2")
+        store.put(first)
+        for _ in range(10_000):
+            store.put(second)
+
+        assert len(store._slots) < 1000
+        assert self.paths(store) == ["/2", "/1"]
+
+    def test_ids_that_no_record_has(self, store: Store) -> None:
+        self.put(store, "/1")
+        for number in ("0", "", "x", "1e0", "\u0661", "9" * 5000, "-1", "1-1"):
+            assert store.get(f"{store.epoch}-{number}") is None
+            assert store.place(f"{store.epoch}-{number}") is None
 
     def test_a_record_is_built_once(self, store: Store) -> None:
         (scope,) = self.put(store, "/")

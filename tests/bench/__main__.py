@@ -20,8 +20,9 @@ from .bracketing import compare
 from .variants import VARIANTS
 from .variants import fill
 
-# With many statements and with threads, all others would take too long.
-GROWN = ("control", "ours", "record-queries")
+# With many statements, and with threads, all others would take too long.
+GROWN = ("control", "listening", "noting", "ours", "record-queries")
+THREADED = ("control", "ours", "record-queries")
 # For another module, which prints a table of what the pages take.
 PAGES = "tests.bench.pages"
 
@@ -58,17 +59,18 @@ def added_jobs(runs: Runs) -> list[Job]:
 
 
 def grown_jobs(runs: Runs) -> list[Job]:
-    """Return the requests with more and more statements, and in threads."""
+    """Return the requests with more and more statements."""
     longest = max(report.STATEMENTS)
     return [
-        *(
-            Job(title, f"/many/{n}", None, runs.longest if n == longest else runs.grown)
-            for n, title in report.STATEMENTS.items()
-        ),
-        *(
-            Job(title, "/one", None, runs.threads, n)
-            for n, title in report.THREADS.items()
-        ),
+        Job(title, f"/many/{n}", None, runs.longest if n == longest else runs.grown)
+        for n, title in report.STATEMENTS.items()
+    ]
+
+
+def threaded_jobs(runs: Runs) -> list[Job]:
+    """Return the requests in threads."""
+    return [
+        Job(title, "/one", None, runs.threads, n) for n, title in report.THREADS.items()
     ]
 
 
@@ -87,7 +89,7 @@ def measure(runs: Runs, tell: t.Callable[[str], object]) -> report.Measured:
             compare, database=database, tell=tell, incarnations=runs.incarnations
         )
         added = run(there, added_jobs(runs))
-        grown = run(GROWN, grown_jobs(runs))
+        grown = run(GROWN, grown_jobs(runs)) | run(THREADED, threaded_jobs(runs))
         tell("memory")
         kept = retained.measure(database)
     tell("handing over")

@@ -45,6 +45,7 @@ def write(measured: Measured) -> str:
     """Return everything as Markdown, without a title."""
     sections = {
         "Budgets": budgets(measured),
+        "How near one could come": floor(measured),
         "A request": requests(measured.added),
         "Further statements": statements(measured.grown),
         "Threads": threads(measured.grown),
@@ -138,6 +139,23 @@ def budgets(measured: Measured) -> str:
         ),
     ]
     return table(("What", "Budget", "Measured", "A/A"), rows)
+
+
+def floor(measured: Measured) -> str:
+    """Write what the inspector adds beside the least that one could add."""
+    names = ("control", "listening", "noting", "ours", "record-queries")
+    added, grown, most = measured.added, measured.grown, max(STATEMENTS)
+    rows = []
+    for job, budget in ((NONE, "10 µs"), (ONE, "20 µs")):
+        numbers = [f"{number(added[name, job].added, '+')} µs" for name in names]
+        rows.append((f"{job}, added", budget, *numbers))
+        ratio = "1.07" if job == ONE else ""
+        ratios = [f"{added[name, job].ratio:.2f}" for name in names]
+        rows.append((f"{job}, times the bare one", ratio, *ratios))
+    slopes = [f"{number(further(grown, name, most), '+')} µs" for name in names]
+    rows.append(("each further statement", "6 µs", *slopes))
+    titles = [VARIANTS[name].title for name in names]
+    return table(("What", "Budget", *titles), rows)
 
 
 def requests(results: Results) -> str:
