@@ -45,6 +45,7 @@ if t.TYPE_CHECKING:
 _NOTHING: t.Mapping[str, t.Any] = {}
 _PLAIN = (str, int, float, uuid.UUID)
 
+
 def _nowhere(hint: object) -> RawLocation | None:
     return None
 
@@ -395,8 +396,7 @@ class Recording:
                 return
         found = self.registry_of(session)
         if found is not None:
-            registry, key = found
-            registry.name_session(facts, key)
+            found[0].name_session(facts, found[1])
 
     def locate_raise(self, traceback: types.TracebackType | None) -> RawLocation | None:
         """Find the application's innermost line that an exception passed."""

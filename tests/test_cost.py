@@ -112,4 +112,3 @@ def test_what_is_retained_is_nothing_for_the_collector(make_shop: MakeShop) -> N
     tracked()
     first, second = tracked(), tracked()
     assert second - first < 50
-

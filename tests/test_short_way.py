@@ -1,4 +1,4 @@
-"""The short way of a SELECT that was sent before makes the same record as the long one."""
+"""The short way of a SELECT that was sent before, and the long one: the same record."""
 
 from __future__ import annotations
 

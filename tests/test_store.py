@@ -124,7 +124,7 @@ class StoreContract:
 
         assert self.paths(store) == ["/2", "/1", "/3"]
         assert self.paths(store, before=store.latest()) == ["/1", "/3"]
-        for scope, status in zip(scopes, (200, 201, None)):
+        for scope, status in zip(scopes, (200, 201, None), strict=True):
             record = store.get(str(scope.id))
             assert record is not None
             assert record.status == status

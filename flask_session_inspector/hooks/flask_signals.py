@@ -214,15 +214,11 @@ def _teardown_function(
     def look_at_sessions(exc: BaseException | None) -> None:
         try:
             frame = innermost.get()
-            context = app_context.get(None)
-            if (
-                frame is None
-                or getattr(context, frames.name, None) is not frame
-                or not frame.parents
-            ):
+            known = getattr(app_context.get(None), frames.name, None)
+            if frame is None or known is not frame or not frame.parents:
                 frame = contexts.take_up()
-                if frame is None:
-                    return
+            if frame is None:
+                return
             frame.tearing = True
             scope = frame.scope
             if scope is UNRESOLVED:

@@ -121,10 +121,14 @@ def _after_begin(
         if not nested:
             users.loan = loans.lend_to(facts.serial, connection.connection, bind)
         begun.loan = users.loan
-        if len(users.sessions) == 1 and used.context == frame.index:
-            # One that is not kept, or has more to tell, is looked at each time.
-            if not used.inherited and facts.serial in scope.sessions:
-                users.alone, users.frame, users.scope = facts, frame, scope
+        if (
+            len(users.sessions) == 1
+            and used.context == frame.index
+            # One that has more to tell, or is not kept, is looked at each time.
+            and not used.inherited
+            and facts.serial in scope.sessions
+        ):
+            users.alone, users.frame, users.scope = facts, frame, scope
     except Exception:
         guard.report("after_begin")
 

@@ -82,6 +82,8 @@ def _do_execute(
     transaction. All others take the long way, see :func:`_run`. Both make the same
     record.
     """
+    users: t.Any
+    frame: t.Any
     is_usual = False
     try:
         users = getattr(context.root_connection, joined.name, None)
@@ -124,6 +126,9 @@ def _do_execute(
         facts.busy = None
     try:
         rows = getattr(cursor, "rowcount", -1)
+        is_simple = type(parameters) is tuple and SIMPLE.issuperset(
+            map(type, parameters)
+        )
         options = context.execution_options.get("_sa_orm_load_options")
         recording = users.recording
         noted = _new(
@@ -143,9 +148,7 @@ def _do_execute(
                 else None,
                 users.bind,
                 False,
-                hash(parameters)
-                if type(parameters) is tuple and SIMPLE.issuperset(map(type, parameters))
-                else fingerprint(parameters),
+                hash(parameters) if is_simple else fingerprint(parameters),
             ),
         )
         if len(scope.statements) < scope.origin.limit:

@@ -182,7 +182,8 @@ def meet(frame: Frame, scope: Scope, session: Session) -> RawSession:
         scope.add_session(used)
     else:
         scope.sessions[known.serial] = used
-    before, key_before = known.last, known.first and known.scope_key
+    before = known.last
+    key_before = None if known.first is None else known.scope_key
     if known.registry is None:
         frame.recording.name_registry(known, session, frame.context())
     if frame.is_visit:

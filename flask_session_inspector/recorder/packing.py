@@ -7,8 +7,8 @@ same in thousands of records, such as the endpoint and how many statements there
 is one more tuple that they share.
 
 That is nothing for the garbage collector to go through, as long as the tuple holds
-nothing but numbers, text and plain tuples of these: it lets go of such tuples, and of no
-other.
+nothing but numbers, text and plain tuples of these: it lets go of such tuples, and of
+no other.
 """
 
 from __future__ import annotations
@@ -217,7 +217,8 @@ def _transaction(parts: t.Iterator[t.Any]) -> RawTransaction:
 
 def _statement(parts: t.Iterator[t.Any]) -> RawStatement:
     *fields, bind = itertools.islice(parts, _OF_STATEMENT + 1)
-    return RawStatement(*fields, Bind.named(*bind))
+    values = dict(zip(RawStatement._fields, fields, strict=False))
+    return RawStatement(**values, bind=Bind.named(*bind))
 
 
 def _checkout(parts: t.Iterator[t.Any]) -> RawCheckout:

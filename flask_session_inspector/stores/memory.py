@@ -50,9 +50,9 @@ class _Entry:
         self.record = record
 
 
-_Kept = t.Union[Packed, _Entry]
+_Kept = Packed | _Entry
 # Where a record was that has moved, its place alone is left.
-_Slot = t.Union[_Kept, int]
+_Slot = _Kept | int
 
 
 class MemoryStore:
@@ -122,7 +122,7 @@ class MemoryStore:
                 self._leave(before)
             while len(self._slots) - self._left > self._capacity:
                 oldest = self._slots.popleft()
-                if type(oldest) is int:
+                if isinstance(oldest, int):
                     self._left -= 1
                 else:
                     self._evicted += 1
@@ -135,7 +135,9 @@ class MemoryStore:
         self._left += 1
         if self._left > len(self._slots) // 2 + _MOST_LEFT:
             # One that goes on for ever must not take ever more room.
-            self._slots = deque(slot for slot in self._slots if type(slot) is not int)
+            self._slots = deque(
+                slot for slot in self._slots if not isinstance(slot, int)
+            )
             self._left = 0
 
     def _index(self, place: int) -> int:
@@ -147,7 +149,7 @@ class MemoryStore:
         for slot in reversed(slots):
             if _place(slot) <= self._known:
                 break
-            if type(slot) is not int:
+            if not isinstance(slot, int):
                 places[_name(slot)] = _place(slot)
         self._known = self._latest
         if len(places) > 2 * len(slots) + _MOST_LEFT:
@@ -159,7 +161,7 @@ class MemoryStore:
         if index == len(slots):
             return None
         found = slots[index]
-        return None if type(found) is int or _name(found) != name else found
+        return None if isinstance(found, int) or _name(found) != name else found
 
     def go_on(self, scope: Scope) -> None:
         name = _name_of(scope)
@@ -175,7 +177,7 @@ class MemoryStore:
     def oldest(self) -> int:
         with self._lock:
             for slot in self._slots:
-                if type(slot) is not int:
+                if not isinstance(slot, int):
                     return _place(slot)
             return self._latest + 1
 
@@ -216,7 +218,7 @@ class MemoryStore:
             place = _place(slot)
             if place <= after or len(found) == most:
                 break
-            if type(slot) is not int and (before is None or place < before):
+            if not isinstance(slot, int) and (before is None or place < before):
                 found.append(slot)
         return found
 
