@@ -214,7 +214,7 @@ def _teardown_function(
     def look_at_sessions(exc: BaseException | None) -> None:
         try:
             frame = innermost.get()
-            known = getattr(app_context.get(None), frames.name, None)
+            known: object = getattr(app_context.get(None), frames.name, None)
             if frame is None or known is not frame or not frame.parents:
                 frame = contexts.take_up()
             if frame is None:
