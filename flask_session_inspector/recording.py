@@ -69,6 +69,7 @@ class Recording:
     :ivar renders_parameters: Whether bound values are kept.
     :ivar is_looking_around: Whether the first request is still to be dispatched.
     :ivar watched: Further proxies by name.
+    :ivar known_registries: What :meth:`registries` said the last time.
     :ivar line_of_use: Finds the application's line that uses a session, likewise
         ``line_of_checkout`` and ``line_of_statement``; see
         :meth:`.LocationFinder.nearest`.
@@ -117,7 +118,7 @@ class Recording:
         self.line_of_statement = self._nearest()
         self._extensions = app.extensions
         self._found: object = None
-        self._registries: tuple[KnownRegistry, ...] = ()
+        self.known_registries: tuple[KnownRegistry, ...] = ()
         self._remove_hooks: Wiring | None = None
         self.is_looking_around = True
         self.after_fork()
@@ -326,7 +327,7 @@ class Recording:
             if found is not self._found:
                 self._find_registries()
                 self._found = found
-        return self._registries
+        return self.known_registries
 
     def registry_of(self, session: Session) -> tuple[KnownRegistry, object] | None:
         """Find the known registry that holds a session in the current scope.
@@ -374,7 +375,7 @@ class Recording:
                 found.setdefault(id(proxy), KnownRegistry(name, proxy))
         for name, proxy in self.suspects.proxies.items():
             found.setdefault(id(proxy), KnownRegistry(name, proxy, found=True))
-        self._registries = tuple(found.values())
+        self.known_registries = tuple(found.values())
 
     def name_registry(
         self, facts: SessionFacts, session: Session, context: object

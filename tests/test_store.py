@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import typing as t
 
@@ -14,6 +15,7 @@ from flask_session_inspector.recorder import Origin
 from flask_session_inspector.recorder import Scope
 from flask_session_inspector.stores import MemoryStore
 from flask_session_inspector.stores import Store
+from flask_session_inspector.stores import memory
 from flask_session_inspector.stores import open_store
 
 
@@ -241,6 +243,59 @@ class TestMemoryStore(StoreContract):
         for number in ("0", "", "x", "1e0", "\u0661", "9" * 5000, "-1", "1-1"):
             assert store.get(f"{store.epoch}-{number}") is None
             assert store.place(f"{store.epoch}-{number}") is None
+
+    def test_a_record_that_is_put_while_another_is_packed(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        outer, inner = make_scope("/outer"), make_scope("/inner")
+        pack = memory.pack
+
+        def interrupted(scope: Scope, place: int) -> t.Any:
+            # As a finalizer may do.
+            if scope is outer and not inner.handed_over:
+                store.put(inner)
+            return pack(scope, place)
+
+        monkeypatch.setattr(memory, "pack", interrupted)
+        store.put(outer)
+
+        assert self.paths(store) == ["/outer", "/inner"]
+        places = [store.place(str(scope.id)) for scope in (outer, inner)]
+        assert places == [2, 1]
+        assert store.counters() == (2, 0, 0, 0, 2)
+
+    def test_records_that_are_put_while_one_is_looked_for(self) -> None:
+        store = MemoryStore(1000, make_builder())
+        scopes: list[Scope] = []
+
+        class Dying:
+            """Garbage that puts a record when the collector finds it."""
+
+            def __init__(self) -> None:
+                self.me = self
+
+            def __del__(self) -> None:
+                scopes.append(make_scope())
+                store.put(scopes[-1])
+
+        before = gc.get_threshold()
+        gc.set_threshold(5)
+        try:
+            for _ in range(200):
+                Dying()
+                scope = make_scope()
+                store.put(scope)
+                scopes.append(scope)
+                assert store.place(str(scope.id))
+                store.put(scope)
+                assert store.get(str(scope.id))
+                store.oldest()
+        finally:
+            gc.set_threshold(*before)
+        gc.collect()
+        places = [store.place(str(scope.id)) for scope in scopes]
+        assert None not in places
+        assert len(set(places)) == len(scopes) == 400
 
     def test_a_record_is_built_once(self, store: Store) -> None:
         (scope,) = self.put(store, "/")

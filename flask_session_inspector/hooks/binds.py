@@ -18,7 +18,7 @@ if t.TYPE_CHECKING:
 
 # By pool: an engine with other execution options shares the pool of the first.
 # Together with the application that calls it so; another may have its own name.
-by_pool: Attached[Pool, tuple[weakref.ref[Recording], Bind]] = Attached("bind")
+_by_pool: Attached[Pool, tuple[weakref.ref[Recording], Bind]] = Attached("bind")
 
 
 def bind_of(engine: Engine, recording: Recording) -> Bind:
@@ -26,18 +26,18 @@ def bind_of(engine: Engine, recording: Recording) -> Bind:
 
     :param recording: Of the application in whose context it is used now.
     """
-    known = by_pool.get(engine.pool)
+    known = _by_pool.get(engine.pool)
     if known is not None and known[0]() is recording:
         return known[1]
     name = _name_in_app(engine, recording) or _masked_url(engine)
     bind = Bind.named(name, engine.dialect.name in ("mysql", "mariadb"))
-    by_pool.set(engine.pool, (weakref.ref(recording), bind))
+    _by_pool.set(engine.pool, (weakref.ref(recording), bind))
     return bind
 
 
 def forget() -> None:
     """Forget every name."""
-    by_pool.clear()
+    _by_pool.clear()
 
 
 def _name_in_app(engine: Engine, recording: Recording) -> str | None:

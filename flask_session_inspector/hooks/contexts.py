@@ -141,9 +141,7 @@ def pop() -> None:
     before = frame.parents.pop()
     innermost.set(before)
     if not frame.parents:
-        if frame.visits:
-            visits.end_all(frame)
-        frame.close()
+        finish(frame)
     elif frame.visited:
         visits.expect_no_stream(frame)
     if before is not None and before is not frame:

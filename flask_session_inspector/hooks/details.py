@@ -30,7 +30,7 @@ def fingerprint(parameters: t.Any) -> int | None:
         return None
 
 
-# None of one kind is equal to one of another: the hash of the values says it all.
+# None of one kind is equal to one of another, so their kinds say nothing more.
 SIMPLE = frozenset({int, str, type(None)})
 # The other usual ones.
 _PLAIN = frozenset({bool, bytes, float, int, str, type(None)})

@@ -49,21 +49,23 @@ class Written(t.NamedTuple):
 
 
 _tables: dict[tuple[str, bool], str | None] = {}
+# An application sends few different statements, each many times.
+_MOST_TEXTS = 1000
 # By the name of the dialect: the texts that only read. Whoever has such a set keeps it.
-reads: dict[str, set[str]] = {}
+_reads: dict[str, set[str]] = {}
 _counted: weakref.WeakKeyDictionary[t.Any, bool] = weakref.WeakKeyDictionary()
 
 
 def forget() -> None:
     """Forget what statements wrote."""
     _tables.clear()
-    for known in reads.values():
+    for known in list(_reads.values()):
         known.clear()
 
 
 def reads_of(dialect: str) -> set[str]:
     """Return the statements of a dialect that are known to read only."""
-    return reads.setdefault(dialect, set())
+    return _reads.setdefault(dialect, set())
 
 
 def learn_read(context: t.Any, sql: str) -> None:
@@ -77,7 +79,7 @@ def learn_read(context: t.Any, sql: str) -> None:
         dialect != "sqlite" or returning.needed.get(sql) is False
     ):
         known = reads_of(dialect)
-        if len(known) >= 1000:
+        if len(known) >= _MOST_TEXTS:
             known.clear()
         known.add(sql)
 
@@ -147,9 +149,8 @@ def _table_of_other(context: t.Any, compiled: t.Any, sql: str) -> str | None:
             table = _table_name(cte.element.table)
     if table is None and _is_text(compiled):
         table = _raw_table(sql, mysql)
-    # An application sends few different statements, each many times.
     if len(sql) <= 10_000:
-        if len(_tables) >= 1000:
+        if len(_tables) >= _MOST_TEXTS:
             _tables.clear()
         _tables[sql, mysql] = table
     return table

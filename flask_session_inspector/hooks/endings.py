@@ -26,7 +26,10 @@ def observe_sessions(frame: Frame, scope: Scope) -> None:
     """Look at the sessions of a context just before they are removed."""
     keys = []
     context = frame.context()
-    for registry in frame.recording.registries():
+    recording = frame.recording
+    # With a session that was just used, they were just looked for.
+    known = recording.known_registries if scope.sessions else recording.registries()
+    for registry in known:
         if registry.by_context:
             key: object = id(context)
         elif not (registry.may_be_asked or _gave_a_session(registry, scope)):

@@ -279,6 +279,8 @@ def _after_request(
                 if response.is_streamed:
                     scope.streamed = scope.streaming = True
                     response.call_on_close(functools.partial(closed, scope))
+                elif scope.streamed:  # Something failed, and this answers instead.
+                    scope.streamed = scope.streaming = False
         except Exception:
             guard.report("after_request")
         return response

@@ -99,7 +99,7 @@ def _after_begin(
             bind = users.bind = binds.bind_of(connection.engine, frame.recording)
             users.recording = frame.recording
             name = connection.dialect.name
-            users.reads = dml.reads.get(name) or dml.reads_of(name)
+            users.reads = dml.reads_of(name)
         nested = transaction.nested
         begun = RawTransaction(
             scope,
@@ -113,6 +113,7 @@ def _after_begin(
         used = scope.sessions.get(facts.serial)
         if used is None or not used.used:
             used = uses.use(frame, scope, session)
+        # As add_transaction() does, where neither limit is reached.
         if len(scope.transactions) < scope.origin.limit > len(scope.sessions):
             scope.transactions.append(begun)
         else:
@@ -129,6 +130,8 @@ def _after_begin(
             and facts.serial in scope.sessions
         ):
             users.alone, users.frame, users.scope = facts, frame, scope
+        else:
+            users.share()
     except Exception:
         guard.report("after_begin")
 
@@ -181,17 +184,11 @@ def _after_transaction_end(session: Session, transaction: SessionTransaction) ->
             if facts.joined:
                 uses.part(facts)
             facts.to_delete = NO_STATES  # A record must not keep them.
-        begun = facts.open
-        if not begun:
-            if not facts.left_behind:
+        all_open = facts.open
+        if len(all_open) == 1 and not facts.left_behind:
+            if all_open[0].key != id(transaction):
                 return
-            all_ended = facts.unsettled(id(transaction))
-            for ended in all_ended:
-                facts.drop(ended)
-        elif len(begun) == 1 and not facts.left_behind:
-            if begun[0].key != id(transaction):
-                return
-            all_ended = [begun.pop()]
+            all_ended = [all_open.pop()]
         else:
             all_ended = facts.unsettled(id(transaction))
             for ended in all_ended:

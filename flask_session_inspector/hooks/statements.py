@@ -227,7 +227,7 @@ def _run(
     if written is not None:
         _count(scope, facts, context, written, index)
     elif users is not None and before is None and name == "do_execute":
-        dml.learn_read(context, statement)
+        _learn_read(context, statement)
     return True
 
 
@@ -351,6 +351,13 @@ def _note(
     except Exception:
         guard.report("do_execute")
         return None
+
+
+def _learn_read(context: t.Any, statement: str) -> None:
+    try:
+        dml.learn_read(context, statement)
+    except Exception:
+        guard.report("do_execute")
 
 
 # What the class of a named tuple does, without its function in between.

@@ -18,6 +18,7 @@ from ..weak import Attached
 from . import history
 from . import loans
 from . import strays
+from .workers import running_loop
 from .workers import task
 from .workers import worker
 
@@ -54,8 +55,8 @@ class Joined:
         "sessions",
     )
 
-    def __init__(self) -> None:
-        self.sessions: list[SessionFacts] = []
+    def __init__(self, first: SessionFacts) -> None:
+        self.sessions = [first]
         self.alone: SessionFacts | None = None
         self.bind: Bind | None = None
         self.frame: Frame | None = None
@@ -64,7 +65,7 @@ class Joined:
         self.recording: Recording | None = None
         self.scope: Scope | None = None
 
-    def is_shared(self) -> None:
+    def share(self) -> None:
         """Take note that more has to be known of what is done with it."""
         self.alone = self.frame = self.scope = None
 
@@ -130,14 +131,13 @@ def join(known: SessionFacts, connection: Connection) -> Joined:
     """Take note that a session began to use a connection."""
     users: Joined | None = getattr(connection, joined.name, None)
     if users is None:
-        users = joined.get(connection) or Joined()
+        users = Joined(known)
         joined.set(connection, users)
-    elif users.alone is not None:
-        users.is_shared()
-    if not users.sessions and not known.joined:
-        users.sessions.append(known)
-        known.joined = (users,)
-    elif known not in users.sessions:
+        known.joined = (*known.joined, users) if known.joined else (users,)
+        return users
+    if users.alone is not None:
+        users.share()
+    if known not in users.sessions:
         users.sessions.append(known)
         known.joined = (*known.joined, users)
     return users
@@ -148,7 +148,7 @@ def part(known: SessionFacts) -> None:
     for users in known.joined:
         if known in users.sessions:
             users.sessions.remove(known)
-        users.alone = users.frame = users.scope = None
+        users.share()
     known.joined = ()
 
 
@@ -161,7 +161,8 @@ def use(frame: Frame, scope: Scope, session: Session) -> RawSession:
         return used
     used.used = True
     used.first_use = frame.recording.line_of_use(None)
-    used.task = task()
+    if running_loop() is not None:
+        used.task = task()
     if frame.index:
         used.thread = threading.current_thread().name
     known = used.facts
@@ -178,6 +179,7 @@ def meet(frame: Frame, scope: Scope, session: Session) -> RawSession:
     """Enter a session into a record, without saying that it was used."""
     known = facts.get(session.hash_key) or _learn_of(session)
     used = RawSession(known, frame.index, frame.number, worker())
+    # Else it is kept without further ado, as add_session() would.
     if frame.index or len(scope.sessions) >= scope.origin.limit:
         scope.add_session(used)
     else:
@@ -193,7 +195,7 @@ def meet(frame: Frame, scope: Scope, session: Session) -> RawSession:
         known.first = scope
     elif before is not None and before is not scope:
         for users in known.joined:
-            users.is_shared()
+            users.share()
         history.compare(frame, before, session, used, key_before)
     if known.open:
         take_over(known, scope)

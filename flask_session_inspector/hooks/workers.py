@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections.abc as cabc
 import sys
 import threading
@@ -9,6 +10,9 @@ import types
 import typing as t
 import weakref
 from threading import get_ident
+
+# What asyncio asks itself; None outside of any event loop.
+running_loop = asyncio._get_running_loop
 
 getcurrent: t.Callable[[], object]
 try:
@@ -45,8 +49,7 @@ def task() -> object:
     It is the same object for the same task, as long as somebody keeps it, and does
     not keep the task alive.
     """
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None or asyncio._get_running_loop() is None:
+    if running_loop() is None:
         return None
     current = asyncio.current_task()
     return None if current is None else weakref.ref(current)
@@ -90,8 +93,7 @@ def frame_of_other(
 
 
 def _task() -> t.Any:
-    asyncio = sys.modules.get("asyncio")
     try:
-        return None if asyncio is None else asyncio.current_task()
+        return asyncio.current_task()
     except RuntimeError:  # No event loop runs here.
         return None

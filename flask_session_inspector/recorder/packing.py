@@ -55,7 +55,7 @@ def pack(scope: Scope, place: int) -> Packed:
         scope.reused_context,
         scope.dropped,
         scope.statement_overflow,
-        maxsize - length_hint(scope._indices),  # Its contexts.
+        maxsize - length_hint(scope.indices),  # Its contexts.
         len(sessions),
         len(transactions),
         len(statements),

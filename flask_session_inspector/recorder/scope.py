@@ -101,6 +101,8 @@ class Scope:
     :ivar told: Whether ``request_recorded`` was sent for it.
     :ivar raised: The class name of the exception that its view raised, also of one
         that an error handler answered.
+    :ivar indices: Gives each of its app contexts a number; what is left of it tells
+        how many there are.
     :ivar nested: The indices of the app contexts that were pushed inside of
         another of it, by the same thread; ``None`` while there are none.
     :ivar continued: Those in which its streamed response went on.
@@ -113,7 +115,6 @@ class Scope:
     __slots__ = (
         "__weakref__",
         "_in_context",
-        "_indices",
         "checkouts",
         "clues",
         "continued",
@@ -124,6 +125,7 @@ class Scope:
         "findings",
         "frames",
         "handed_over",
+        "indices",
         "kind",
         "method",
         "nested",
@@ -160,7 +162,7 @@ class Scope:
         self.frames: set[object] = set()
         # One step of it cannot be divided between threads, and what is left of it
         # can be asked for.
-        self._indices = iter(_NUMBERS)
+        self.indices = iter(_NUMBERS)
         self._in_context: dict[int, dict[int, RawSession]] | None = None
         self.checkouts: list[RawCheckout] = []
         self.clues: list[Clue] | None = None
@@ -208,18 +210,18 @@ class Scope:
     @property
     def contexts(self) -> int:
         """How many app contexts belong to it."""
-        return sys.maxsize - length_hint(self._indices)
+        return sys.maxsize - length_hint(self.indices)
 
     def has_contexts(self, number: int) -> None:
         """Say how many it had, of one that is made of a record."""
-        self._indices = iter(range(number, sys.maxsize))
+        self.indices = iter(range(number, sys.maxsize))
 
     def join(self) -> int:
         """Count one more app context, maybe in another thread.
 
         :return: Its index; the one that the scope began with has the index 0.
         """
-        return next(self._indices)
+        return next(self.indices)
 
     def leave(self, index: int) -> None:
         """Take note that an app context was popped.

@@ -40,14 +40,14 @@ HELD = 1 << 9
 CONNECTIONS = 1 << 10
 # It took longer than a transaction should be idle.
 LONG = 1 << 11
-# It sent one text with the same values at least as often as REPEATED says.
+# It may have sent one text with the same values as often as REPEATED says.
 REPEATS = 1 << 12
 # It sent at least as many statements that load a relationship lazily.
 LAZY_LOADS = 1 << 13
 
 REPEATED = 5
 
-_ONE_CONTEXT = sys.maxsize - 1
+_ONE_TAKEN = sys.maxsize - 1
 # By these, two statements are the same question.
 _question = operator.attrgetter("sql", "fingerprint")
 _relationship = operator.attrgetter("relationship")
@@ -80,7 +80,7 @@ def signs_of(scope: Scope, idle_ms: float, pinned: cabc.Container[int]) -> int:
             signs |= DISCARDED
     if scope.reused_context:
         signs |= REUSED
-    if length_hint(scope._indices) < _ONE_CONTEXT:
+    if length_hint(scope.indices) < _ONE_TAKEN:  # As Scope.contexts, without a call.
         signs |= CONTEXTS
     for transaction in scope.transactions:
         if transaction.writes:

@@ -24,6 +24,8 @@ _PORTION = 100
 # So many places that nothing stands at any more are taken out together, at least.
 _MOST_LEFT = 100
 
+T = t.TypeVar("T")
+
 # The process that began a record, and its number there.
 _Name = tuple[str, int]
 
@@ -97,20 +99,24 @@ class MemoryStore:
         before = oldest = None
         with self._lock:
             again = scope.handed_over
-            if again:
-                before = self._find(_name_of(scope))
-            if not keep or (again and before is None and not revive):
-                # Not wanted, or evicted before it went on.
-                scope.handed_over = True
-                self._stored += not again
-                self._evicted += not again
-                return
-            place = self._latest + 1
-            # Whatever may be raised, a timeout too, is raised before anything changes.
-            if scope.frames or scope.stopped is None:
-                kept: _Kept = _Entry(place, _name_of(scope), scope)
-            else:
-                kept = pack(scope, place)
+            while True:
+                if again:
+                    before = self._find(_name_of(scope))
+                if not keep or (again and before is None and not revive):
+                    # Not wanted, or evicted before it went on.
+                    scope.handed_over = True
+                    self._stored += not again
+                    self._evicted += not again
+                    return
+                place = self._latest + 1
+                if scope.frames or scope.stopped is None:
+                    kept: _Kept = _Entry(place, _name_of(scope), scope)
+                else:
+                    kept = pack(scope, place)
+                # Unless the finalizer of an object that was freed meanwhile has put
+                # a record. Whatever else was raised, a timeout too, nothing changed.
+                if self._latest < place:
+                    break
             scope.handed_over = True
             self._latest = place
             self._slots.append(kept)
@@ -130,56 +136,83 @@ class MemoryStore:
 
     def _leave(self, kept: _Kept) -> None:
         """Take a record from where it is."""
-        place = _place(kept)
-        self._slots[self._index(place)] = place
+        if not self._replace(kept, _place(kept)):
+            return
         self._left += 1
         if self._left > len(self._slots) // 2 + _MOST_LEFT:
             # One that goes on for ever must not take ever more room.
-            self._slots = deque(
-                slot for slot in self._slots if not isinstance(slot, int)
+            slots: deque[_Slot] = self._undisturbed(
+                lambda: deque(each for each in self._slots if not isinstance(each, int))
             )
-            self._left = 0
+            self._slots, self._left = slots, 0
+
+    def _replace(self, kept: _Kept, slot: _Slot) -> bool:
+        """Put something else where a record is, if it still is there."""
+        index = self._index(_place(kept))
+        is_there = index < len(self._slots) and self._slots[index] is kept
+        if is_there:
+            self._slots[index] = slot
+        return is_there
 
     def _index(self, place: int) -> int:
         return bisect.bisect_left(t.cast(t.Any, self._slots), place, key=_place)
 
+    def _undisturbed(self, walk: t.Callable[[], T]) -> T:
+        """Walk over the records, once more where one was put meanwhile.
+
+        That a finalizer of an object can do, which is freed here.
+        """
+        while True:
+            latest = self._latest
+            try:
+                found = walk()
+            except RuntimeError:
+                continue
+            if latest == self._latest:
+                return found
+
     def _find(self, name: _Name) -> _Kept | None:
         """Return a record by its name, with the lock held."""
-        slots, places = self._slots, self._places
-        for slot in reversed(slots):
+        if self._known < self._latest:
+            self._undisturbed(self._learn_places)
+        place = self._places.get(name)
+        index = len(self._slots) if place is None else self._index(place)
+        if index == len(self._slots):
+            return None
+        found = self._slots[index]
+        return None if isinstance(found, int) or _name(found) != name else found
+
+    def _learn_places(self) -> None:
+        latest, places = self._latest, self._places
+        for slot in reversed(self._slots):
             if _place(slot) <= self._known:
                 break
             if not isinstance(slot, int):
                 places[_name(slot)] = _place(slot)
-        self._known = self._latest
-        if len(places) > 2 * len(slots) + _MOST_LEFT:
+        if len(places) > 2 * len(self._slots) + _MOST_LEFT:
             first = self.oldest()
-            for gone in [each for each, place in places.items() if place < first]:
-                del places[gone]
-        place = places.get(name)
-        index = len(slots) if place is None else self._index(place)
-        if index == len(slots):
-            return None
-        found = slots[index]
-        return None if isinstance(found, int) or _name(found) != name else found
+            places = {name: place for name, place in places.items() if place >= first}
+            self._places = places
+        self._known = latest
 
     def go_on(self, scope: Scope) -> None:
         name = _name_of(scope)
         with self._lock:
             kept = self._find(name)
             if kept is not None:
-                place = _place(kept)
-                self._slots[self._index(place)] = _Entry(place, name, scope)
+                self._replace(kept, _Entry(_place(kept), name, scope))
 
     def latest(self) -> int:
         return self._latest
 
     def oldest(self) -> int:
         with self._lock:
-            for slot in self._slots:
-                if not isinstance(slot, int):
-                    return _place(slot)
-            return self._latest + 1
+            return self._undisturbed(
+                lambda: next(
+                    (_place(each) for each in self._slots if not isinstance(each, int)),
+                    self._latest + 1,
+                )
+            )
 
     def place(self, record_id: str) -> int | None:
         with self._lock:
@@ -205,12 +238,7 @@ class MemoryStore:
 
     def _newest(self, most: int, after: int, before: int | None) -> list[_Kept]:
         with self._lock:
-            while True:
-                try:
-                    return self._walk(most, after, before)
-                except RuntimeError:
-                    # A finalizer of an object that was freed here has put a record.
-                    continue
+            return self._undisturbed(lambda: self._walk(most, after, before))
 
     def _walk(self, most: int, after: int, before: int | None) -> list[_Kept]:
         found: list[_Kept] = []
@@ -253,10 +281,8 @@ class MemoryStore:
                 return record  # It may still grow.
         looked_at = _Entry(_place(kept), _name(kept), None, record)
         with self._lock:
-            index = self._index(_place(kept))
             # It may have been replaced meanwhile, or have gone.
-            if index < len(self._slots) and self._slots[index] is kept:
-                self._slots[index] = looked_at
+            self._replace(kept, looked_at)
         return record
 
 
