@@ -5,8 +5,10 @@ from __future__ import annotations
 import typing as t
 
 import flask
+import pytest
 from conftest import Shop
 from conftest import User
+from flask.sessions import SecureCookieSessionInterface
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_session_inspector import SessionInspector
@@ -59,8 +61,18 @@ def test_functions_from_before_the_inspector(make_app: t.Any) -> None:
     app = make_app()
     db = SQLAlchemy(app)
     order: list[str] = []
-    app.url_value_preprocessor(lambda endpoint, values: order.append("url"))
-    app.after_request(lambda response: order.append("after") or response)
+
+    def first(endpoint: str | None, values: object) -> None:
+        order.append("url")
+        db.session.scalar(db.select(db.literal(2)))
+
+    def last(response: flask.Response) -> flask.Response:
+        order.append("after")
+        response.status_code = 299
+        return response
+
+    app.url_value_preprocessor(first)
+    app.after_request(last)
     app.teardown_request(lambda exc: order.append("teardown"))
 
     @app.get("/")
@@ -72,7 +84,7 @@ def test_functions_from_before_the_inspector(make_app: t.Any) -> None:
 
     assert order == ["url", "after", "teardown"]
     (record,) = app.extensions["session_inspector"].requests()
-    assert (record.kind, record.status, record.statement_count) == ("request", 200, 1)
+    assert (record.kind, record.status, record.statement_count) == ("request", 299, 2)
 
 
 def test_a_request_context_that_is_pushed_by_hand(shop: Shop) -> None:
@@ -98,3 +110,94 @@ def test_functions_of_the_application_stay(shop: Shop) -> None:
     shop.inspector.detach(shop.app)
     assert shop.app.url_value_preprocessors[None] == [prepare]
     assert shop.app.after_request_funcs[None] == []
+    assert shop.app.teardown_request_funcs[None] == []
+
+
+class TestAnAnswerBeforeAllFunctions:
+    """The request is recorded as one all the same, and excluded as others are."""
+
+    @pytest.fixture(params=["nothing", "a query"])
+    def uses(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
+    @staticmethod
+    def of_receiver(shop: Shop, uses: str) -> t.Callable[..., None]:
+        def refuse(app: flask.Flask, **_: object) -> None:
+            if uses == "a query":
+                shop.db.session.get(User, 1)
+            flask.abort(403)
+
+        return refuse
+
+    def test_a_receiver_of_request_started(self, shop: Shop, uses: str) -> None:
+        shop.view(lambda: "never")
+        refuse = self.of_receiver(shop, uses)
+        with flask.request_started.connected_to(refuse, sender=shop.app):
+            record = shop.get()
+        assert (record.kind, record.path, record.status) == ("request", "/", 403)
+        assert record.statement_count == (uses == "a query")
+
+    def test_what_is_excluded(self, make_shop: MakeShop, uses: str) -> None:
+        shop = make_shop(SESSION_INSPECTOR_EXCLUDE=["/health"])
+        shop.view(lambda: "never", "/health")
+        refuse = self.of_receiver(shop, uses)
+        with flask.request_started.connected_to(refuse, sender=shop.app):
+            shop.app.test_client().get("/health")
+        assert shop.inspection.requests() == []
+
+    def test_in_a_context_that_was_there(self, shop: Shop, uses: str) -> None:
+        shop.view(lambda: "never")
+        refuse = self.of_receiver(shop, uses)
+        with shop.app.app_context():
+            with flask.request_started.connected_to(refuse, sender=shop.app):
+                shop.app.test_client().get("/")
+            (record,) = shop.inspection.requests()
+        assert (record.kind, record.path, record.status) == ("request", "/", 403)
+
+
+class Quiet(flask.Flask):
+    """An application with methods of its own."""
+
+    def preprocess_request(self) -> t.Any:
+        return ("down for maintenance", 503)
+
+    def process_response(self, response: flask.Response) -> flask.Response:
+        response = super().process_response(response)
+        response.status_code = 299
+        return response
+
+
+def test_methods_of_the_application(make_app: t.Any) -> None:
+    plain = make_app()
+    app = Quiet("quiet")
+    app.config |= plain.config | {"SESSION_INSPECTOR_EXCLUDE": ["/health"]}
+    inspector = SessionInspector(app)
+    client = app.test_client()
+    assert client.get("/").status_code == client.get("/health").status_code == 299
+
+    (record,) = app.extensions["session_inspector"].requests()
+    assert (record.kind, record.path, record.status) == ("request", "/", 299)
+    inspector.detach(app)
+    client.get("/")
+    assert len(app.extensions["session_inspector"].requests()) == 1
+
+
+def test_a_cookie_session_that_cannot_be_saved(shop: Shop) -> None:
+    class Broken(SecureCookieSessionInterface):
+        def save_session(self, app: t.Any, session: t.Any, response: t.Any) -> None:
+            if not failed:
+                failed.append(True)
+                raise LookupError("of the application")
+
+    failed: list[bool] = []
+
+    def view() -> flask.Response:
+        shop.db.session.get(User, 1)
+        return flask.Response(iter(["a", "b"]))
+
+    shop.app.session_interface = Broken()
+    shop.view(view)
+    assert shop.app.test_client().get("/").status_code == 500
+    record = shop.newest()
+    assert (record.status, record.error) == (500, "LookupError")
+    assert [session.ended for session in record.sessions] == ["removed"]

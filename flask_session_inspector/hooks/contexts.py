@@ -176,6 +176,16 @@ def take_up() -> Frame | None:
     return frame
 
 
+def announce_late() -> None:
+    """Take note of a request whose begin was not signalled.
+
+    Somebody answered before, such as a receiver of ``request_started``.
+    """
+    frame = frame_of_context()
+    if frame is not None:
+        resolving.announce_late(frame)
+
+
 def end_request() -> None:
     """Take note that the current request is torn down, its app context next."""
     frame = frame_of_context()

@@ -12,6 +12,7 @@ import re
 import types
 import typing as t
 
+import click
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.exc import PendingRollbackError
 from sqlalchemy.orm import InstanceState
@@ -154,3 +155,15 @@ def _local_in(
                 found = value
         traceback = traceback.tb_next
     return found
+
+
+def failure_of(exc: BaseException | None, scope: Scope) -> str | None:
+    """Name the exception that ended a scope, unless it was no failure."""
+    if isinstance(exc, GeneratorExit) and scope.streamed:
+        return None  # The client has left.
+    if scope.kind == "cli" and isinstance(exc, SystemExit) and not exc.code:
+        return None
+    # Whether Click tells of its own kind of exit depends on its release.
+    if exc is None or isinstance(exc, click.exceptions.Exit):
+        return None
+    return type(exc).__name__

@@ -1,18 +1,13 @@
-"""The hooks into Flask: signals where nothing else tells of it, functions otherwise.
+"""The hooks into Flask: app contexts, exceptions, and the first look at a teardown.
 
-Flask's signals are delivered by Blinker, which takes ten times as long as the call. So
-a request that begins, and one that has its answer, come by functions that Flask calls
-in the same place: the first of ``url_value_preprocessors``, which it calls without any
-detour, the last of ``after_request`` and of ``teardown_request``.
+What one request says of itself is in :mod:`.requests`.
 """
 
 from __future__ import annotations
 
-import functools
 import sys
 import typing as t
 
-import click
 import flask
 from flask import request
 
@@ -21,9 +16,10 @@ from ..recorder import Scope
 from . import contexts
 from . import endings
 from . import failures
+from . import requests
 from . import resolving
-from . import visits
 from .entrance import Entrance
+from .failures import failure_of
 from .frames import UNRESOLVED
 from .frames import Frame
 from .frames import app_context
@@ -31,7 +27,6 @@ from .frames import frames
 from .frames import innermost
 from .handlers import ErrorHandling
 from .server_timing import add_server_timing
-from .visits import Visit
 
 if t.TYPE_CHECKING:
     from ..recording import Recording
@@ -57,15 +52,16 @@ class FlaskHooks:
             flask.got_request_exception: self._got_request_exception(),
             flask.appcontext_popped: _appcontext_popped,
         }
-        self._functions: dict[str, t.Callable[..., t.Any]] = {
-            "url_value_preprocessors": self._request_begins(),
-            "after_request_funcs": _after_request(recording),
-            "teardown_request_funcs": _teardown_request(recording),
-        }
+        self._functions: dict[str, t.Callable[..., t.Any]] = {}
+        for place in requests.places(recording):
+            if requests.is_overridden(app, place.method):
+                self._receivers[place.signal] = place.receiver
+            else:
+                self._functions[place.functions] = place.function
         for signal, receiver in self._receivers.items():
             signal.connect(receiver, sender=app)
         for name, function in self._functions.items():
-            _put_first(getattr(app, name), function)
+            requests.put_first(getattr(app, name), function)
         app.teardown_appcontext_funcs.append(self._teardown)
         entrance = Entrance(app.wsgi_app, recording.entrance_key)
         app.wsgi_app = entrance  # type: ignore[method-assign] # as Flask says
@@ -78,7 +74,7 @@ class FlaskHooks:
         for signal, receiver in self._receivers.items():
             signal.disconnect(receiver, sender=app)
         for name, function in self._functions.items():
-            _take_out(getattr(app, name), function)
+            requests.take_out(getattr(app, name), function)
         if self._teardown in app.teardown_appcontext_funcs:
             app.teardown_appcontext_funcs.remove(self._teardown)
         # Beneath another middleware it stays, and notes what nobody reads.
@@ -119,23 +115,6 @@ class FlaskHooks:
         others = [each for each in functions if each is not self._teardown]
         app.teardown_appcontext_funcs = [*others, self._teardown]
 
-    def _request_begins(self) -> t.Callable[..., None]:
-        recording = self._recording
-
-        def request_begins(endpoint: str | None, view_args: object) -> None:
-            try:
-                if recording.is_looking_around:
-                    recording.look_no_further()
-                frame = getattr(app_context.get(None), frames.name, None)
-                if frame is None or frame.visited:
-                    frame = contexts.current_frame()
-                if frame is not None and frame.recording is recording:
-                    resolving.begin_request(frame, _get_request(), endpoint)
-            except Exception:
-                guard.report("url_value_preprocessors")
-
-        return request_begins
-
     def _got_request_exception(self) -> t.Callable[..., None]:
         recording = self._recording
 
@@ -143,7 +122,7 @@ class FlaskHooks:
             app: flask.Flask, exception: BaseException, **_: t.Any
         ) -> None:
             try:
-                scope = _answered()
+                scope = requests.answered()
                 if scope is not None:
                     scope.error = type(exception).__name__
                     failures.note_unhandled(recording, scope, exception)
@@ -151,52 +130,6 @@ class FlaskHooks:
                 guard.report("got_request_exception")
 
         return got_request_exception
-
-
-def _put_first(functions: dict[t.Any, list[t.Any]], function: object) -> None:
-    """Put a function before those of the application.
-
-    Into a list of its own: another thread may go through the old one.
-    """
-    functions[None] = [function, *functions.get(None, ())]
-
-
-def _take_out(functions: dict[t.Any, list[t.Any]], function: object) -> None:
-    functions[None] = [each for each in functions.get(None, ()) if each is not function]
-
-
-def _teardown_request(
-    recording: Recording,
-) -> t.Callable[[BaseException | None], None]:
-    def end_of_request(exc: BaseException | None) -> None:
-        frame = innermost.get()
-        # What was pushed for the request says so itself when it ends.
-        if (
-            frame is None
-            or frame.visited
-            or frame.scope is UNRESOLVED
-            or frame.recording is not recording
-        ):
-            try:
-                _end_request(exc)
-            except Exception:
-                guard.report("teardown_request")
-
-    return end_of_request
-
-
-def _end_request(exc: BaseException | None) -> None:
-    contexts.end_request()
-    frame = contexts.current_frame()
-    # A copied request context that ends within the view comes here, too.
-    if not isinstance(frame, Visit) or not frame.parents:
-        return
-    torn_out = exc is not None and not isinstance(exc, Exception)
-    if frame.responded or torn_out:
-        if isinstance(frame.scope, Scope):
-            frame.scope.error = frame.scope.error or _failure(exc, frame.scope)
-            endings.observe_sessions(frame, frame.scope)
-        visits.end(frame)
 
 
 def _appcontext_popped(app: flask.Flask, **_: t.Any) -> None:
@@ -242,68 +175,8 @@ def _note_failure(
 ) -> None:
     # An exception out of a nested context may still be handled.
     if frame.owns and scope.error is None:
-        scope.error = _failure(exc, scope)
+        scope.error = failure_of(exc, scope)
     # Likewise; what a stream or a command raises comes here alone.
     gone_on = frame.index in (scope.continued or ())
     if scope.raised is None and (frame.owns or gone_on) and isinstance(exc, Exception):
         failures.note_unhandled(recording, scope, exc)
-
-
-def _after_request(
-    recording: Recording,
-) -> t.Callable[[flask.Response], flask.Response]:
-    def closed(scope: Scope) -> None:
-        # A streamed response was closed.
-        try:
-            if endings.observe_response_closed(scope) and scope.closed:
-                recording.reexamine(scope)
-        except Exception:
-            guard.report("the end of a streamed response")
-
-    def request_finished(response: flask.Response) -> flask.Response:
-        try:
-            scope: object
-            frame = innermost.get()
-            # One that is nested in the request's own context is of the same record.
-            if (
-                frame is None
-                or frame.visited
-                or not frame.parents
-                or frame.recording is not recording
-            ):
-                scope = _answered()
-            else:
-                scope = frame.scope
-            if type(scope) is Scope:
-                scope.status = response.status_code
-                if response.is_streamed:
-                    scope.streamed = scope.streaming = True
-                    response.call_on_close(functools.partial(closed, scope))
-                elif scope.streamed:  # Something failed, and this answers instead.
-                    scope.streamed = scope.streaming = False
-        except Exception:
-            guard.report("after_request")
-        return response
-
-    return request_finished
-
-
-def _answered() -> Scope | None:
-    """Take note that the running request has its answer; return its scope."""
-    frame = contexts.current_frame()
-    if isinstance(frame, Visit):
-        frame.responded = True
-    scope = None if frame is None else frame.scope
-    return scope if isinstance(scope, Scope) else None
-
-
-def _failure(exc: BaseException | None, scope: Scope) -> str | None:
-    """Name the exception that ended a scope, unless it was no failure."""
-    if isinstance(exc, GeneratorExit) and scope.streamed:
-        return None  # The client has left.
-    if scope.kind == "cli" and isinstance(exc, SystemExit) and not exc.code:
-        return None
-    # Whether Click tells of its own kind of exit depends on its release.
-    if exc is None or isinstance(exc, click.exceptions.Exit):
-        return None
-    return type(exc).__name__

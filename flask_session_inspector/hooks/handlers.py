@@ -63,6 +63,7 @@ class ErrorHandling:
 
     def _note(self, error: object) -> None:
         try:
+            contexts.announce_late()
             current = contexts.current_scope()
             if current is None or not isinstance(error, BaseException):
                 return

@@ -126,6 +126,16 @@ def begin_request(frame: Frame, incoming: Request, endpoint: str | None) -> None
         _look_for_abandoned(frame, scope)
 
 
+def announce_late(frame: Frame) -> None:
+    """Take note of a request that came by the entrance and was not announced."""
+    if not has_request_context():
+        return
+    incoming = _get_request()
+    recording, environ = frame.recording, incoming.environ
+    if recording.entrance_key in environ and recording.environ_key not in environ:
+        begin_request(frame, incoming, incoming.endpoint)
+
+
 def _look_for_abandoned(frame: Frame, scope: Scope) -> None:
     """Look for a context that an answered request left pushed around this one."""
     outer = frame if frame.scope is not scope else _parent(frame)

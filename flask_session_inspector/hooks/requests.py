@@ -1,0 +1,209 @@
+"""How one request is heard of: that it begins, has its answer, and ends.
+
+Flask's signals are delivered by Blinker, which takes ten times as long as the call. So
+these come by functions that Flask calls at the same time: the first of
+``url_value_preprocessors``, which it calls without any detour, the last of
+``after_request`` and of ``teardown_request``. Where an application has a method of its
+own in place of the one that calls them, it is the signal after all.
+"""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+
+import flask
+from flask import request
+
+from ..guard import guard
+from ..recorder import Scope
+from . import contexts
+from . import endings
+from . import resolving
+from . import visits
+from .failures import failure_of
+from .frames import app_context
+from .frames import frames
+from .frames import innermost
+from .visits import Visit
+
+if t.TYPE_CHECKING:
+    from ..recording import Recording
+
+_get_request = request._get_current_object  # type: ignore[attr-defined] # a proxy
+
+
+class Place(t.NamedTuple):
+    """Something that is heard of by a function, or by a signal.
+
+    :ivar functions: The application's functions of that kind.
+    :ivar method: Which method of Flask's calls them.
+    :ivar function: Ours.
+    :ivar signal: What Flask sends at nearly the same time.
+    :ivar receiver: The function as its receiver.
+    """
+
+    functions: str
+    method: str
+    function: t.Callable[..., t.Any]
+    signal: t.Any
+    receiver: t.Callable[..., None]
+
+
+def places(recording: Recording) -> tuple[Place, ...]:
+    """Return how the requests of an application are heard of."""
+    begins = _request_begins(recording)
+    answers = _request_answers(recording)
+    ends = _request_ends(recording)
+
+    def started(app: flask.Flask, **_: t.Any) -> None:
+        begins(_get_request().endpoint, None)
+
+    def finished(app: flask.Flask, response: flask.Response, **_: t.Any) -> None:
+        answers(response)
+
+    def tearing_down(
+        app: flask.Flask, exc: BaseException | None = None, **_: t.Any
+    ) -> None:
+        ends(exc)
+
+    return (
+        Place(
+            "url_value_preprocessors",
+            "preprocess_request",
+            begins,
+            flask.request_started,
+            started,
+        ),
+        Place(
+            "after_request_funcs",
+            "process_response",
+            answers,
+            flask.request_finished,
+            finished,
+        ),
+        Place(
+            "teardown_request_funcs",
+            "do_teardown_request",
+            ends,
+            flask.request_tearing_down,
+            tearing_down,
+        ),
+    )
+
+
+def is_overridden(app: flask.Flask, method: str) -> bool:
+    """Say whether an application has a method that is not Flask's own."""
+    flasks_own = getattr(flask.Flask, method)
+    return method in vars(app) or getattr(type(app), method) is not flasks_own
+
+
+def put_first(functions: dict[t.Any, list[t.Any]], function: object) -> None:
+    """Put a function before those of the application.
+
+    Into a list of its own: another thread may go through the old one.
+    """
+    functions[None] = [function, *functions.get(None, ())]
+
+
+def take_out(functions: dict[t.Any, list[t.Any]], function: object) -> None:
+    """Take a function out again, likewise."""
+    functions[None] = [each for each in functions.get(None, ()) if each is not function]
+
+
+def _request_begins(
+    recording: Recording,
+) -> t.Callable[[str | None, object], None]:
+    def request_begins(endpoint: str | None, view_args: object) -> None:
+        try:
+            if recording.is_looking_around:
+                recording.look_no_further()
+            frame = getattr(app_context.get(None), frames.name, None)
+            if frame is None or frame.visited:
+                frame = contexts.current_frame()
+            if frame is not None and frame.recording is recording:
+                resolving.begin_request(frame, _get_request(), endpoint)
+        except Exception:
+            guard.report("url_value_preprocessors")
+
+    return request_begins
+
+
+def _request_ends(recording: Recording) -> t.Callable[[BaseException | None], None]:
+    def request_ends(exc: BaseException | None) -> None:
+        frame = innermost.get()
+        if frame is not None and frame.recording is recording and not frame.visited:
+            scope = frame.scope
+            # What was pushed for the request says so itself when it ends.
+            if scope is None or (type(scope) is Scope and scope.kind == "request"):
+                return
+        try:
+            _end_request(exc)
+        except Exception:
+            guard.report("teardown_request")
+
+    return request_ends
+
+
+def _request_answers(
+    recording: Recording,
+) -> t.Callable[[flask.Response], flask.Response]:
+    def closed(scope: Scope) -> None:
+        # A streamed response was closed.
+        try:
+            if endings.observe_response_closed(scope) and scope.closed:
+                recording.reexamine(scope)
+        except Exception:
+            guard.report("the end of a streamed response")
+
+    def request_answers(response: flask.Response) -> flask.Response:
+        try:
+            frame = innermost.get()
+            scope: object = None if frame is None else frame.scope
+            # One that is nested in the request's own context is of the same record.
+            if (
+                frame is None
+                or type(scope) is not Scope
+                or scope.kind != "request"
+                or frame.visited
+                or not frame.parents
+                or frame.recording is not recording
+            ):
+                scope = answered()
+            if type(scope) is Scope:
+                scope.status = response.status_code
+                if response.is_streamed:
+                    scope.streamed = scope.streaming = True
+                    response.call_on_close(functools.partial(closed, scope))
+                elif scope.streamed:  # Something failed, and this answers instead.
+                    scope.streamed = scope.streaming = False
+        except Exception:
+            guard.report("after_request")
+        return response
+
+    return request_answers
+
+
+def answered() -> Scope | None:
+    """Take note that the running request has its answer; return its scope."""
+    contexts.announce_late()
+    frame = contexts.current_frame()
+    if isinstance(frame, Visit):
+        frame.responded = True
+    scope = None if frame is None else frame.scope
+    return scope if isinstance(scope, Scope) else None
+
+
+def _end_request(exc: BaseException | None) -> None:
+    contexts.announce_late()
+    contexts.end_request()
+    frame = contexts.current_frame()
+    # A copied request context that ends within the view comes here, too.
+    if not isinstance(frame, Visit) or not frame.parents:
+        return
+    torn_out = exc is not None and not isinstance(exc, Exception)
+    if frame.responded or torn_out:
+        if isinstance(frame.scope, Scope):
+            frame.scope.error = frame.scope.error or failure_of(exc, frame.scope)
+            endings.observe_sessions(frame, frame.scope)
+        visits.end(frame)
