@@ -132,6 +132,8 @@ def ends_of_requests() -> list[Way]:
         ("nothing", lambda made: None),
         ("a signal", listen),
         ("a teardown function", lambda made: made.teardown_appcontext(print_nothing)),
+        ("an after_request function", lambda made: made.after_request(same)),
+        ("a URL value preprocessor", lambda made: made.url_value_preprocessor(ignore)),
         ("a WSGI middleware", wrap),
     ):
         ways.append((title, _serving(app(prepare))))
@@ -140,6 +142,15 @@ def ends_of_requests() -> list[Way]:
 
 def print_nothing(error: BaseException | None) -> None:
     """Be a teardown function."""
+
+
+def same(response: flask.Response) -> flask.Response:
+    """Be an ``after_request`` function."""
+    return response
+
+
+def ignore(endpoint: str | None, values: object) -> None:
+    """Be a URL value preprocessor."""
 
 
 def _serving(app: flask.Flask) -> cabc.Callable[[], object]:

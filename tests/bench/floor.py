@@ -1,12 +1,17 @@
-"""The least that an inspector could do, as a measure of what one can cost.
+"""Next to nothing, as a measure of what an inspector can cost at least.
 
 Two extensions of an application that are of no use to anybody. :class:`Listening`
-listens wherever the inspector does and does nothing: what that costs is the price of
-being called, which Flask's signals and SQLAlchemy's events ask of every listener.
-:class:`Noting` also takes the times, the names, the lines of code and the numbers that
-a record must have (``contract.md`` names them) and keeps them as tuples. It makes no
-allowance for anything that can go wrong or run beside it: no second thread, no nested
-context, no streamed response, no error of its own, no finding.
+listens wherever the inspector hears of a healthy request, and does nothing: what that
+costs is the price of being called, which Flask and SQLAlchemy ask of everybody.
+:class:`Noting` also takes the times, names, numbers and lines of code that a record
+shows of its request, sessions, transactions, statements and connections, and keeps them
+as tuples, by the shortest code.
+
+It does not find out to which registry a session belongs and how it ended, what a
+statement wrote or which relationship it loaded, and it makes no allowance for anything
+that can go wrong or run beside it: no second thread, no nested context, no streamed
+response, no error of its own, no finding, and no care for what the collector has to go
+through.
 """
 
 from __future__ import annotations
@@ -19,17 +24,19 @@ from time import perf_counter
 from time import time
 
 import flask
+from flask import globals as flask_globals
 from flask import request
-from flask.globals import app_ctx
 from sqlalchemy import Engine
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool
 
-_get_app_context: t.Callable[[], t.Any]
-_get_app_context = app_ctx._get_current_object  # type: ignore[attr-defined] # a proxy
+_app_context: t.Any = vars(flask_globals)["_cv_app"]
 _get_request: t.Callable[[], flask.Request]
-_get_request = request._get_current_object  # type: ignore[attr-defined] # likewise
+_get_request = request._get_current_object  # type: ignore[attr-defined] # a proxy
+
+# Of the application whose requests are measured.
+_FILE = "variants.py"
 
 
 class _Entrance:
@@ -41,9 +48,11 @@ class _Entrance:
 
 
 class Listening:
-    """Listens wherever the inspector does, and does nothing."""
+    """Listens wherever the inspector hears of a healthy request, and does nothing."""
 
     def __init__(self, app: flask.Flask) -> None:
+        # Flask's signals keep no receiver alive.
+        app.extensions["floor"] = self
         app.wsgi_app = _Entrance(app.wsgi_app)  # type: ignore[method-assign] # as Flask says
         self._receivers = (
             (flask.appcontext_pushed, self.pushed()),
@@ -102,60 +111,73 @@ def _nothing(app: flask.Flask, **_: t.Any) -> None:
 
 
 class Noting(Listening):
-    """Notes the facts of a record as tuples, and cares for nothing else."""
+    """Notes what a record shows as tuples, and cares for nothing else.
+
+    :ivar kept: The last records.
+    """
 
     def __init__(self, app: flask.Flask) -> None:
-        self._kept: deque[t.Any] = deque(maxlen=1000)
-        self._locations: dict[tuple[int, int, int], tuple[str, int, str]] = {}
+        self.kept: deque[t.Any] = deque(maxlen=1000)
         super().__init__(app)
 
     def pushed(self) -> t.Any:
         def pushed(app: flask.Flask, **_: t.Any) -> None:
-            _get_app_context()._noted = [time(), perf_counter(), get_ident()]
+            _app_context.get()._noted = [time(), perf_counter(), get_ident()]
 
         return pushed
 
     def begins(self) -> t.Any:
         def begins(endpoint: str, view_args: object) -> None:
             given = _get_request()
-            noted = _get_app_context()._noted
+            noted = _app_context.get()._noted
             noted += (given.method, given.path, given.query_string, endpoint)
 
         return begins
 
     def finished(self) -> t.Any:
         def finished(response: flask.Response) -> flask.Response:
-            _get_app_context()._noted.append(response.status_code)
+            _app_context.get()._noted.append(response.status_code)
             return response
 
         return finished
 
     def tearing_down(self) -> t.Any:
-        kept = self._kept
+        kept = self.kept
 
         def tearing_down(exc: BaseException | None) -> None:
-            noted = _get_app_context()._noted
+            noted = _app_context.get()._noted
             noted.append(perf_counter())
             kept.append(noted)
 
         return tearing_down
 
-    def _locate(self, depth: int) -> tuple[str, int, str]:
-        frame = sys._getframe(depth)
-        code = frame.f_code
-        key = (id(code), frame.f_lasti, depth)
-        found = self._locations.get(key)
-        if found is None:
-            found = (code.co_filename, frame.f_lineno, code.co_name)
-            self._locations[key] = found
-        return found
+    def _nearest(self) -> t.Callable[[], tuple[str, int, str]]:
+        """Return what finds the application's line, always as far away as at first."""
+        locations: dict[tuple[int, int], tuple[str, int, str]] = {}
+        depth = 0
+
+        def nearest() -> tuple[str, int, str]:
+            nonlocal depth
+            frame = sys._getframe(depth)
+            code = frame.f_code
+            found = locations.get((id(code), frame.f_lasti))
+            if found is None:
+                while not frame.f_code.co_filename.endswith(_FILE):
+                    depth += 1
+                    frame = sys._getframe(depth)
+                code = frame.f_code
+                found = (code.co_filename, frame.f_lineno, code.co_name)
+                locations[id(code), frame.f_lasti] = found
+            return found
+
+        return nearest
 
     def transaction_created(self) -> t.Any:
-        locate = self._locate
+        locate = self._nearest()
 
         def created(session: t.Any, transaction: t.Any) -> None:
-            _get_app_context()._noted.append(
-                (session.hash_key, id(session), type(session).__name__, locate(5))
+            _app_context.get()._noted.append(
+                (session.hash_key, id(session), type(session).__name__, locate())
             )
 
         return created
@@ -163,7 +185,7 @@ class Noting(Listening):
     def begun(self) -> t.Any:
         def begun(session: t.Any, transaction: t.Any, connection: t.Any) -> None:
             connection._noted = session.hash_key
-            _get_app_context()._noted.append(
+            _app_context.get()._noted.append(
                 (session.hash_key, perf_counter(), transaction.nested)
             )
 
@@ -171,31 +193,31 @@ class Noting(Listening):
 
     def transaction_ended(self) -> t.Any:
         def ended(session: t.Any, transaction: t.Any) -> None:
-            _get_app_context()._noted.append((session.hash_key, perf_counter()))
+            _app_context.get()._noted.append((session.hash_key, perf_counter()))
 
         return ended
 
     def checked_out(self) -> t.Any:
-        locate = self._locate
+        locate = self._nearest()
 
         def checked_out(connection: t.Any, record: t.Any, proxy: t.Any) -> None:
-            _get_app_context()._noted.append((id(record), perf_counter(), locate(5)))
+            _app_context.get()._noted.append((id(record), perf_counter(), locate()))
 
         return checked_out
 
     def checked_in(self) -> t.Any:
         def checked_in(connection: t.Any, record: t.Any) -> None:
-            _get_app_context()._noted.append((id(record), perf_counter()))
+            _app_context.get()._noted.append((id(record), perf_counter()))
 
         return checked_in
 
     def executing(self) -> t.Any:
-        locate = self._locate
+        locate = self._nearest()
 
         def executing(
             cursor: t.Any, statement: str, parameters: t.Any, context: t.Any
         ) -> bool:
-            noted = _get_app_context()._noted
+            noted = _app_context.get()._noted
             began = perf_counter()
             context.dialect.do_execute(cursor, statement, parameters, context)
             ended = perf_counter()
@@ -206,7 +228,7 @@ class Noting(Listening):
                     statement,
                     cursor.rowcount,
                     context.root_connection._noted,
-                    locate(5),
+                    locate(),
                     hash(parameters),
                 )
             )

@@ -50,12 +50,15 @@ def make_app(variant: str, database: str, **config: t.Any) -> flask.Flask:
 
     @app.get("/one")
     def one() -> flask.Response:
-        return _answer(db.session.get_one(Item, 7).name)
+        item = db.session.get(Item, 7)
+        assert item is not None
+        return _answer(item.name)
 
     @app.get("/many/<int:n>")
     def many(n: int) -> flask.Response:
         for number in range(1, n + 1):
-            item = db.session.get_one(Item, number)
+            item = db.session.get(Item, number)
+        assert item is not None
         return _answer(item.name)
 
     VARIANTS[variant].add(app, db)
