@@ -79,25 +79,35 @@ def known_objects() -> list[Way]:
 def locations() -> list[Way]:
     """Find the application's line twenty library frames away."""
     finder = LocationFinder(os.getcwd())
-    namespace: dict[str, t.Any] = {"__name__": "sqlalchemy.bench"}
-    code = compile(
-        "def deeper(f, n): return deeper(f, n - 1) if n else f()", "<x>", "exec"
-    )
-    exec(code, namespace)
+    nearest = finder.nearest()
+    # As if it were SQLAlchemy's.
+    namespace: dict[str, t.Any] = {"__name__": "sqlalchemy.bench", "sys": sys}
+    source = """
+def deeper(find, n):
+    return deeper(find, n - 1) if n else find()
+
+def walk():
+    return find(sys._getframe())
+
+def remember():
+    return nearest("SELECT 1")
+
+def nothing():
+    return None
+"""
+    namespace |= {"find": finder.find, "nearest": nearest}
+    exec(compile(source, "<x>", "exec"), namespace)
     deeper: cabc.Callable[..., object] = namespace["deeper"]
 
-    nearest = finder.nearest()
+    def way(name: str) -> cabc.Callable[[], object]:
+        find = namespace[name]
+        return lambda: deeper(find, 20)
 
-    def walk() -> None:
-        deeper(lambda: finder.find(sys._getframe()), 20)
-
-    def remember() -> None:
-        deeper(lambda: nearest("bench"), 20)
-
+    assert way("walk")() == way("remember")()
     return [
-        ("the frames alone", lambda: deeper(lambda: None, 20)),
-        ("by walking", walk),
-        ("where it was the last time", remember),
+        ("the frames alone", way("nothing")),
+        ("by walking", way("walk")),
+        ("where it was the last time", way("remember")),
     ]
 
 
