@@ -66,6 +66,7 @@ class _Way(t.NamedTuple):
     location: RawLocation
     code: types.CodeType
     called: types.CodeType
+    inner: types.CodeType
     between: types.CodeType
 
 
@@ -80,7 +81,8 @@ class LocationFinder:
     becomes an object by that, would cost more than all the rest. So what
     :meth:`nearest` returns looks first where it found the line the last time, so many
     frames away: if the same instruction of the same code is there, and the same code
-    again right behind it and halfway, then the way is known, and so is the line.
+    again in the two calls behind it and halfway, then the way is known, and so is the
+    line.
 
     :param root_path: The application's root path.
     """
@@ -103,15 +105,18 @@ class LocationFinder:
 
         def nearest(hint: object) -> RawLocation | None:
             try:
-                depth = depths[hint]
-                called: t.Any = getframe(depth)
+                # No hint is kept: it can be a long text, with literals in it.
+                depth = depths[hash(hint)]
+                inner: t.Any = getframe(depth)
+                called = inner.f_back
                 frame = called.f_back
                 code = frame.f_code
                 way = ways[id(code) + frame.f_lasti + (depth << 20)]
                 if (
                     way[1] is code
                     and way[2] is called.f_code
-                    and way[3] is getframe(depth >> 1).f_code
+                    and way[3] is inner.f_code
+                    and way[4] is getframe(depth >> 1).f_code
                 ):
                     return way[0]
             # Never seen, or the stack is not even that deep.
@@ -127,17 +132,19 @@ class LocationFinder:
                 depth += 1
             if frame is None:
                 return self._find_in_parent_greenlets()
-            if len(depths) >= _MOST_HINTS:
-                depths.clear()
-            if len(ways) >= _MOST_WAYS:
-                ways.clear()
-            # As nearest() counts, from itself; this function is one deeper.
-            code, called = frame.f_code, getframe(depth + 1).f_code
-            between = getframe((depth >> 1) + 1).f_code
+            code = frame.f_code
             location = _describe(code.co_filename, frame, frame.f_lineno)
-            depths[hint] = depth
-            key = id(code) + frame.f_lasti + (depth << 20)
-            ways[key] = _Way(location, code, called, between)
+            if depth:
+                if len(depths) >= _MOST_HINTS:
+                    depths.clear()
+                if len(ways) >= _MOST_WAYS:
+                    ways.clear()
+                # As nearest() counts from itself; this function is one deeper.
+                called, inner = getframe(depth + 1), getframe(depth)
+                between = getframe(((depth - 1) >> 1) + 1).f_code
+                depths[hash(hint)] = depth - 1
+                key = id(code) + frame.f_lasti + ((depth - 1) << 20)
+                ways[key] = _Way(location, code, called.f_code, inner.f_code, between)
             return location
 
         return nearest

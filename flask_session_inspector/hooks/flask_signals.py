@@ -60,8 +60,7 @@ class FlaskHooks:
                 self._functions[place.functions] = place.function
         for signal, receiver in self._receivers.items():
             signal.connect(receiver, sender=app)
-        for name, function in self._functions.items():
-            requests.put_first(getattr(app, name), function)
+        self._come_first(app)
         app.teardown_appcontext_funcs.append(self._teardown)
         entrance = Entrance(app.wsgi_app, recording.entrance_key)
         app.wsgi_app = entrance  # type: ignore[method-assign] # as Flask says
@@ -102,10 +101,15 @@ class FlaskHooks:
                 if recording.is_looking_around and recording.look_around(app):
                     # After what came meanwhile; ours must see an exception first.
                     self._error_handling.watch(app)
+                    self._come_first(app)
             except Exception:
                 guard.report("appcontext_pushed")
 
         return appcontext_pushed
+
+    def _come_first(self, app: flask.Flask) -> None:
+        for name, function in self._functions.items():
+            requests.put_first(getattr(app, name), function)
 
     def _come_first_at_teardown(self, app: flask.Flask) -> None:
         # Teardown functions run in reverse order. Ours must look at a session

@@ -10,6 +10,7 @@ own in place of the one that calls them, it is the signal after all.
 from __future__ import annotations
 
 import functools
+import sys
 import typing as t
 
 import flask
@@ -24,11 +25,13 @@ from . import visits
 from .failures import failure_of
 from .frames import app_context
 from .frames import frames
-from .frames import innermost
 from .visits import Visit
 
 if t.TYPE_CHECKING:
     from ..recording import Recording
+
+# What a request is dispatched by.
+_DISPATCH = flask.Flask.full_dispatch_request.__code__
 
 _get_request = request._get_current_object  # type: ignore[attr-defined] # a proxy
 
@@ -99,16 +102,20 @@ def is_overridden(app: flask.Flask, method: str) -> bool:
 
 
 def put_first(functions: dict[t.Any, list[t.Any]], function: object) -> None:
-    """Put a function before those of the application.
+    """Put a function before those of the application, or back there.
 
-    Into a list of its own: another thread may go through the old one.
+    Into the list that there is: somebody may have kept it.
     """
-    functions[None] = [function, *functions.get(None, ())]
+    ours = functions.setdefault(None, [])
+    if not ours or ours[0] is not function:
+        take_out(functions, function)
+        ours.insert(0, function)
 
 
 def take_out(functions: dict[t.Any, list[t.Any]], function: object) -> None:
     """Take a function out again, likewise."""
-    functions[None] = [each for each in functions.get(None, ()) if each is not function]
+    if function in functions.get(None, ()):
+        functions[None].remove(function)
 
 
 def _request_begins(
@@ -121,8 +128,15 @@ def _request_begins(
             frame = getattr(app_context.get(None), frames.name, None)
             if frame is None or frame.visited:
                 frame = contexts.current_frame()
-            if frame is not None and frame.recording is recording:
-                resolving.begin_request(frame, _get_request(), endpoint)
+            if frame is None or frame.recording is not recording:
+                return
+            incoming = _get_request()
+            # Else somebody calls preprocess_request() by hand, for a request of theirs.
+            if (
+                recording.entrance_key in incoming.environ
+                or sys._getframe(2).f_code is _DISPATCH
+            ):
+                resolving.begin_request(frame, incoming, endpoint)
         except Exception:
             guard.report("url_value_preprocessors")
 
@@ -131,7 +145,7 @@ def _request_begins(
 
 def _request_ends(recording: Recording) -> t.Callable[[BaseException | None], None]:
     def request_ends(exc: BaseException | None) -> None:
-        frame = innermost.get()
+        frame = getattr(app_context.get(None), frames.name, None)
         if frame is not None and frame.recording is recording and not frame.visited:
             scope = frame.scope
             # What was pushed for the request says so itself when it ends.
@@ -158,9 +172,8 @@ def _request_answers(
 
     def request_answers(response: flask.Response) -> flask.Response:
         try:
-            frame = innermost.get()
+            frame = getattr(app_context.get(None), frames.name, None)
             scope: object = None if frame is None else frame.scope
-            # One that is nested in the request's own context is of the same record.
             if (
                 frame is None
                 or type(scope) is not Scope

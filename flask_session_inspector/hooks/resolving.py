@@ -99,6 +99,8 @@ def begin_request(frame: Frame, incoming: Request, endpoint: str | None) -> None
     recording = frame.recording
     environ = incoming.environ
     scope = frame.scope
+    if environ.get(recording.environ_key, UNRESOLVED) is scope is not UNRESOLVED:
+        return  # Somebody has it preprocessed for a second time.
     recorded = recording.is_recorded(incoming, endpoint)
     if scope is UNRESOLVED and environ.get(recording.entrance_key) is not frame:
         frame.scope = scope = recording.begin("request") if recorded else None

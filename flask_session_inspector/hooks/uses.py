@@ -138,6 +138,8 @@ def join(known: SessionFacts, connection: Connection) -> Joined:
     if users.alone is not None:
         users.share()
     if known not in users.sessions:
+        # On a connection that is kept, some may have gone without a sign.
+        users.sessions = [each for each in users.sessions if each.reference()]
         users.sessions.append(known)
         known.joined = (*known.joined, users)
     return users
