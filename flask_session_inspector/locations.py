@@ -61,13 +61,16 @@ class _Way(t.NamedTuple):
     """A line, and the code on the way from it to the hook.
 
     The code objects are kept, so that what has their addresses is really they.
+
+    :ivar depth: How many calls away from the hook the line's own two calls are.
     """
 
-    location: RawLocation
+    depth: int
     code: types.CodeType
+    instruction: int
     called: types.CodeType
     inner: types.CodeType
-    between: types.CodeType
+    location: RawLocation
 
 
 class LocationFinder:
@@ -81,8 +84,7 @@ class LocationFinder:
     becomes an object by that, would cost more than all the rest. So what
     :meth:`nearest` returns looks first where it found the line the last time, so many
     frames away: if the same instruction of the same code is there, and the same code
-    again in the two calls behind it and halfway, then the way is known, and so is the
-    line.
+    again in the two calls behind it, then the way is known, and so is the line.
 
     :param root_path: The application's root path.
     """
@@ -100,25 +102,31 @@ class LocationFinder:
         statement, the line is mostly as far away as the last time.
         """
         getframe = sys._getframe
-        depths: dict[object, int] = {}
-        ways: dict[int, _Way] = {}
+        # By the hash of the hint: that can be a long text, with literals in it.
+        last: dict[int, _Way] = {}
+        ways: dict[tuple[int, int, int], _Way] = {}
 
         def nearest(hint: object) -> RawLocation | None:
             try:
-                # No hint is kept: it can be a long text, with literals in it.
-                depth = depths[hash(hint)]
-                inner: t.Any = getframe(depth)
-                called = inner.f_back
-                frame = called.f_back
-                code = frame.f_code
-                way = ways[id(code) + frame.f_lasti + (depth << 20)]
+                depth, code, instruction, called, inner, location = last[hash(hint)]
+                behind: t.Any = getframe(depth)
+                frame = behind.f_back
                 if (
-                    way[1] is code
-                    and way[2] is called.f_code
-                    and way[3] is inner.f_code
-                    and way[4] is getframe(depth >> 1).f_code
+                    frame.f_code is code
+                    and frame.f_lasti == instruction
+                    and behind.f_code is called
+                    and getframe(depth - 1).f_code is inner
                 ):
-                    return way[0]
+                    return location
+                # Another line that sends the same, maybe.
+                way = ways[id(frame.f_code), frame.f_lasti, depth]
+                if (
+                    frame.f_code is way.code
+                    and behind.f_code is way.called
+                    and getframe(depth - 1).f_code is way.inner
+                ):
+                    last[hash(hint)] = way
+                    return way.location
             # Never seen, or the stack is not even that deep.
             except (KeyError, ValueError, AttributeError):
                 pass
@@ -132,19 +140,17 @@ class LocationFinder:
                 depth += 1
             if frame is None:
                 return self._find_in_parent_greenlets()
-            code = frame.f_code
+            code, instruction = frame.f_code, frame.f_lasti
             location = _describe(code.co_filename, frame, frame.f_lineno)
             if depth:
-                if len(depths) >= _MOST_HINTS:
-                    depths.clear()
+                if len(last) >= _MOST_HINTS:
+                    last.clear()
                 if len(ways) >= _MOST_WAYS:
                     ways.clear()
                 # As nearest() counts from itself; this function is one deeper.
-                called, inner = getframe(depth + 1), getframe(depth)
-                between = getframe(((depth - 1) >> 1) + 1).f_code
-                depths[hash(hint)] = depth - 1
-                key = id(code) + frame.f_lasti + ((depth - 1) << 20)
-                ways[key] = _Way(location, code, called.f_code, inner.f_code, between)
+                called, inner = getframe(depth + 1).f_code, getframe(depth).f_code
+                way = _Way(depth, code, instruction, called, inner, location)
+                last[hash(hint)] = ways[id(code), instruction, depth] = way
             return location
 
         return nearest
