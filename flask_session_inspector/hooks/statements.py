@@ -23,7 +23,6 @@ from sqlalchemy import event
 from ..guard import guard
 from ..process import process
 from ..recorder import RawStatement
-from ..recorder import RawTransaction
 from ..recorder import Scope
 from . import binds
 from . import dml
@@ -34,6 +33,7 @@ from . import strays
 from . import uses
 from .contexts import current_scope
 from .contexts import is_outside
+from .counting import count
 from .details import SIMPLE
 from .details import fingerprint
 from .details import lazily_loaded
@@ -51,7 +51,6 @@ from .workers import getcurrent
 from .workers import runner
 
 if t.TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
     from sqlalchemy.engine.interfaces import DBAPICursor
     from sqlalchemy.engine.interfaces import ExecutionContext
 
@@ -225,7 +224,7 @@ def _run(
         frame, scope, facts, began, ended, statement, parameters, context, rows, written
     )
     if written is not None:
-        _count(scope, facts, context, written, index)
+        count(scope, facts, context, written, index)
     elif users is not None and before is None and name == "do_execute":
         _learn_read(context, statement)
     return True
@@ -362,56 +361,3 @@ def _learn_read(context: t.Any, statement: str) -> None:
 
 # What the class of a named tuple does, without its function in between.
 _new = tuple.__new__
-
-
-def _innermost(
-    transactions: cabc.Sequence[RawTransaction], scope: Scope, connection_key: int
-) -> RawTransaction | None:
-    for transaction in reversed(transactions):
-        if transaction.scope is scope and transaction.connection_key == connection_key:
-            return transaction
-    return None
-
-
-def _count(
-    scope: Scope,
-    facts: SessionFacts | None,
-    context: t.Any,
-    written: Written,
-    index: int | None,
-) -> None:
-    """Count what a statement wrote for the transaction that it is in."""
-    try:
-        connection = context.root_connection
-        open_ones = () if facts is None else facts.open
-        transaction = _innermost(open_ones, scope, id(connection))
-        to_come = written.to_come
-        if transaction is None:
-            if to_come is not None:
-                to_come.forget()
-            return
-        if facts is not None and not transaction.writes:
-            transaction.keeps_writes = _keeps_writes(facts, connection)
-        if to_come is not None:
-            transaction.expect_writes(to_come, written.table, index)
-        else:
-            transaction.add_writes(written.table, written.rows or 0)
-    except Exception:
-        guard.report("do_execute")
-
-
-def _keeps_writes(facts: SessionFacts, connection: Connection) -> bool:
-    """Say whether closing a session discards nothing of what it wrote.
-
-    It was given a connection with a transaction of its own, or every statement
-    commits by itself.
-    """
-    session = facts.reference()
-    if session is not None and session.bind is connection:
-        return True
-    level = connection.get_execution_options().get("isolation_level")
-    if level is None:
-        # What create_engine(isolation_level=...) was given; it has no public name.
-        dialect = connection.engine.dialect
-        level = getattr(dialect, "_on_connect_isolation_level", None)
-    return level == "AUTOCOMMIT"
