@@ -49,6 +49,7 @@ class FlaskHooks:
         self._error_handling = ErrorHandling(recording)
         self._receivers: dict[t.Any, t.Callable[..., None]] = {
             flask.appcontext_pushed: self._appcontext_pushed(),
+            flask.request_started: requests.request_begins(recording),
             flask.got_request_exception: self._got_request_exception(),
             flask.appcontext_popped: _appcontext_popped,
         }

@@ -1,16 +1,16 @@
 """How one request is heard of: that it begins, has its answer, and ends.
 
-Flask's signals are delivered by Blinker, which takes ten times as long as the call. So
-these come by functions that Flask calls at the same time: the first of
-``url_value_preprocessors``, which it calls without any detour, the last of
-``after_request`` and of ``teardown_request``. Where an application has a method of its
-own in place of the one that calls them, it is the signal after all.
+Flask's signals are delivered by Blinker, which takes twice as long as Flask takes to
+call a function of the application's. So the answer and the end come by functions, the
+last of ``after_request`` and of ``teardown_request``; where an application has a method
+of its own in place of the one that calls them, by the signal after all. The begin comes
+by its signal: functions come too late for it, and what comes first,
+``url_value_preprocessors``, is called with what two proxies say, which takes longer.
 """
 
 from __future__ import annotations
 
 import functools
-import sys
 import typing as t
 
 import flask
@@ -29,9 +29,6 @@ from .visits import Visit
 
 if t.TYPE_CHECKING:
     from ..recording import Recording
-
-# What a request is dispatched by.
-_DISPATCH = flask.Flask.full_dispatch_request.__code__
 
 _get_request = request._get_current_object  # type: ignore[attr-defined] # a proxy
 
@@ -55,12 +52,8 @@ class Place(t.NamedTuple):
 
 def places(recording: Recording) -> tuple[Place, ...]:
     """Return how the requests of an application are heard of."""
-    begins = _request_begins(recording)
     answers = _request_answers(recording)
     ends = _request_ends(recording)
-
-    def started(app: flask.Flask, **_: t.Any) -> None:
-        begins(_get_request().endpoint, None)
 
     def finished(app: flask.Flask, response: flask.Response, **_: t.Any) -> None:
         answers(response)
@@ -71,13 +64,6 @@ def places(recording: Recording) -> tuple[Place, ...]:
         ends(exc)
 
     return (
-        Place(
-            "url_value_preprocessors",
-            "preprocess_request",
-            begins,
-            flask.request_started,
-            started,
-        ),
         Place(
             "after_request_funcs",
             "process_response",
@@ -118,10 +104,10 @@ def take_out(functions: dict[t.Any, list[t.Any]], function: object) -> None:
         functions[None].remove(function)
 
 
-def _request_begins(
-    recording: Recording,
-) -> t.Callable[[str | None, object], None]:
-    def request_begins(endpoint: str | None, view_args: object) -> None:
+def request_begins(recording: Recording) -> t.Callable[..., None]:
+    """Return the receiver of ``request_started``."""
+
+    def request_started(app: flask.Flask, **_: t.Any) -> None:
         try:
             if recording.is_looking_around:
                 recording.look_no_further()
@@ -131,16 +117,11 @@ def _request_begins(
             if frame is None or frame.recording is not recording:
                 return
             incoming = _get_request()
-            # Else somebody calls preprocess_request() by hand, for a request of theirs.
-            if (
-                recording.entrance_key in incoming.environ
-                or sys._getframe(2).f_code is _DISPATCH
-            ):
-                resolving.begin_request(frame, incoming, endpoint)
+            resolving.begin_request(frame, incoming, incoming.endpoint)
         except Exception:
-            guard.report("url_value_preprocessors")
+            guard.report("request_started")
 
-    return request_begins
+    return request_started
 
 
 def _request_ends(recording: Recording) -> t.Callable[[BaseException | None], None]:

@@ -56,11 +56,11 @@ class Listening:
         app.wsgi_app = _Entrance(app.wsgi_app)  # type: ignore[method-assign] # as Flask says
         self._receivers = (
             (flask.appcontext_pushed, self.pushed()),
+            (flask.request_started, self.begins()),
             (flask.appcontext_popped, self.popped()),
         )
         for signal, receiver in self._receivers:
             signal.connect(receiver, sender=app)
-        app.url_value_preprocessor(self.begins())
         app.after_request(self.finished())
         app.teardown_request(lambda exc: None)
         app.teardown_appcontext(self.tearing_down())
@@ -76,7 +76,7 @@ class Listening:
         return _nothing
 
     def begins(self) -> t.Any:
-        return lambda endpoint, view_args: None
+        return _nothing
 
     def finished(self) -> t.Any:
         return lambda response: response
@@ -127,10 +127,10 @@ class Noting(Listening):
         return pushed
 
     def begins(self) -> t.Any:
-        def begins(endpoint: str, view_args: object) -> None:
+        def begins(app: flask.Flask, **_: t.Any) -> None:
             given = _get_request()
             noted = _app_context.get()._noted
-            noted += (given.method, given.path, given.query_string, endpoint)
+            noted += (given.method, given.path, given.query_string, given.endpoint)
 
         return begins
 
