@@ -32,10 +32,7 @@ def current_frame() -> Frame | None:
     :return: ``None`` outside of any, and in those of an application that is not
         inspected.
     """
-    context = app_context.get(None)
-    if context is None:
-        return None
-    frame = getattr(context, frames.name, None) or _adopt(context)
+    frame = frame_of_context()
     if frame is not None and frame.visited:
         return visits.seen_from_here(frame)
     return frame

@@ -9,7 +9,6 @@ import sys
 import typing as t
 
 import flask
-from flask import request
 
 from ..guard import guard
 from ..recorder import Scope
@@ -30,8 +29,6 @@ from .server_timing import add_server_timing
 
 if t.TYPE_CHECKING:
     from ..recording import Recording
-
-_get_request = request._get_current_object  # type: ignore[attr-defined] # a proxy
 
 
 class FlaskHooks:

@@ -114,10 +114,8 @@ def request_begins(recording: Recording) -> t.Callable[..., None]:
             frame = getattr(app_context.get(None), frames.name, None)
             if frame is None or frame.visited:
                 frame = contexts.current_frame()
-            if frame is None or frame.recording is not recording:
-                return
-            incoming = _get_request()
-            resolving.begin_request(frame, incoming, incoming.endpoint)
+            if frame is not None and frame.recording is recording:
+                resolving.begin_request(frame, _get_request())
         except Exception:
             guard.report("request_started")
 

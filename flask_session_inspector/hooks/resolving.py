@@ -94,13 +94,12 @@ def _is_pushed_for(frame: Frame, environ: dict[str, t.Any]) -> bool:
     return environ.get(frame.recording.entrance_key) is not frame
 
 
-def begin_request(frame: Frame, incoming: Request, endpoint: str | None) -> None:
+def begin_request(frame: Frame, incoming: Request) -> None:
     """Take note that a request begins in a frame."""
     recording = frame.recording
     environ = incoming.environ
     scope = frame.scope
-    if environ.get(recording.environ_key, UNRESOLVED) is scope is not UNRESOLVED:
-        return  # Somebody has it preprocessed for a second time.
+    endpoint = incoming.endpoint
     recorded = recording.is_recorded(incoming, endpoint)
     if scope is UNRESOLVED and environ.get(recording.entrance_key) is not frame:
         frame.scope = scope = recording.begin("request") if recorded else None
@@ -135,7 +134,7 @@ def announce_late(frame: Frame) -> None:
     incoming = _get_request()
     recording, environ = frame.recording, incoming.environ
     if recording.entrance_key in environ and recording.environ_key not in environ:
-        begin_request(frame, incoming, incoming.endpoint)
+        begin_request(frame, incoming)
 
 
 def _look_for_abandoned(frame: Frame, scope: Scope) -> None:
