@@ -387,13 +387,8 @@ class Recording:
         """
         key = id(context)
         for registry in self.registries():
-            if registry.by_context and (
-                registry.held.get(key) is session or registry.session(key) is session
-            ):
-                facts.origin = "registry"
-                facts.registry = registry.name
-                facts.proxy_id = registry.proxy_id
-                facts.key = key
+            if registry.by_context and registry.session(key) is session:
+                registry.name_session(facts, key)
                 return
         found = self.registry_of(session)
         if found is not None:

@@ -66,20 +66,14 @@ def _checkout(
             None if pool is None else weakref.ref(pool),
         )
         loan = loans.Loan(connection_proxy, checkout)
-        if pooled.loans:
-            pooled.lend(loan)
-        else:
-            pooled.loans.append(loan)
+        pooled.lend(loan)
         loans.loans.set(connection_proxy, loan)
         if current is not None:
             frame, scope = current
             checkout.location = frame.recording.line_of_checkout(None)
             if process.forked_at:
                 _note_fork(scope, pooled, connection_record, checkout)
-            if len(scope.checkouts) < scope.origin.limit:
-                scope.checkouts.append(checkout)
-            else:
-                scope.dropped = True
+            scope.add_checkout(checkout)
     except Exception:
         guard.report("checkout")
 
