@@ -238,15 +238,17 @@ def test_conditions_are_told_and_nothing_else_of_the_machine(
 
 
 def test_growth_is_of_one_request(make_variant: t.Callable[..., t.Any]) -> None:
-    app = make_variant("ours")
+    app, bare = make_variant("ours"), make_variant("bare")
     tracemalloc.start()
     try:
         short, _ = retained.growth(app, "/many/1", 20, 20)
         long, objects = retained.growth(app, "/many/21", 20, 20)
+        _, of_host = retained.growth(bare, "/many/21", 20, 20)
     finally:
         tracemalloc.stop()
     assert long > short > 0
-    assert objects < 1, "a packed record is nothing for the collector"
+    # SQLAlchemy itself keeps one dead weak reference of each request for a while.
+    assert objects - of_host < 0.5, "a packed record is nothing for the collector"
 
 
 def test_a_store_that_is_looked_through_is_emptied(
