@@ -13,7 +13,7 @@ no other.
 
 from __future__ import annotations
 
-import itertools
+import operator
 import typing as t
 from operator import length_hint
 from sys import maxsize
@@ -22,6 +22,7 @@ from .scope import Origin
 from .scope import Scope
 from .sessions import RawSession
 from .sessions import SessionFacts
+from .traces import NO_BIND
 from .traces import Bind
 from .traces import RawCheckout
 from .traces import RawStatement
@@ -33,6 +34,51 @@ Packed = tuple[t.Any, ...]
 # What many records have in common, by itself.
 _shapes: dict[tuple[t.Any, ...], tuple[t.Any, ...]] = {}
 _MOST_SHAPES = 1000
+
+
+# What is kept of each object, in this order: pack() reads it, unpack() writes it.
+_SHAPE = (
+    "kind",
+    "method",
+    "endpoint",
+    "error",
+    "status",
+    "reused_context",
+    "dropped",
+    "statement_overflow",
+)
+_HEAD = (
+    "number",
+    "thread",
+    "started_at",
+    "started",
+    "stopped",
+    "path",
+    "query",
+    "secrets",
+    "findings",
+)
+_FACTS = (
+    "serial",
+    "python_id",
+    "class_name",
+    "origin",
+    "registry",
+    "proxy_id",
+    "key",
+)
+_USED = ("first_use", "ended", "context", "identity_map_size", "pending")
+_TRANSACTION = ("serial", "began", "ended", "nested", "outcome")
+_CHECKOUT = ("connection_id", "taken", "returned", "serial")
+# The first fields of a statement; of the others, its bind.
+_STATEMENT = RawStatement._fields[: RawStatement._fields.index("bind")]
+
+_shape_of = operator.attrgetter(*_SHAPE)
+_head_of = operator.attrgetter(*_HEAD)
+_facts_of = operator.attrgetter(*_FACTS)
+_used_of = operator.attrgetter(*_USED)
+_transaction_of = operator.attrgetter(*_TRANSACTION)
+_checkout_of = operator.attrgetter(*_CHECKOUT)
 
 
 def pack(scope: Scope, place: int) -> Packed:
@@ -47,82 +93,37 @@ def pack(scope: Scope, place: int) -> Packed:
     checkouts = [*scope.checkouts] if scope.checkouts else ()
     shape = (
         scope.origin.names,
-        scope.kind,
-        scope.method,
-        scope.endpoint,
-        scope.error,
-        scope.status,
-        scope.reused_context,
-        scope.dropped,
-        scope.statement_overflow,
         maxsize - length_hint(scope.indices),  # Its contexts.
         len(sessions),
         len(transactions),
         len(statements),
         len(checkouts),
+        *_shape_of(scope),
     )
-    head = (
-        place,
-        _shapes.get(shape) or _share(shape),
-        scope.number,
-        scope.thread,
-        scope.started_at,
-        scope.started,
-        scope.stopped,
-        scope.path,
-        scope.query,
-        scope.secrets,
-        scope.findings,
-    )
+    head = (place, _shapes.get(shape) or _share(shape), *_head_of(scope))
     if not (sessions or statements or checkouts or transactions):
         return head
     parts = [*head]
     for used in sessions:
-        facts = used.facts
-        first = facts.first
-        parts += (
-            facts.serial,
-            facts.python_id,
-            facts.class_name,
-            facts.origin,
-            facts.registry,
-            facts.proxy_id,
-            facts.key,
+        first = used.facts.first
+        parts.append(
             None
             if first is scope or first is None
-            else (first.origin.names, first.number),
-            used.first_use,
-            used.ended,
-            used.context,
-            used.identity_map_size,
-            used.pending,
+            else (first.origin.names, first.number)
         )
+        parts += _facts_of(used.facts)
+        parts += _used_of(used)
     for transaction in transactions:
-        parts += (
-            transaction.serial,
-            transaction.began,
-            transaction.ended,
-            transaction.nested,
-            transaction.bind.plain,
-            transaction.outcome,
-            tuple(transaction.writes.items()) if transaction.writes else (),
-        )
+        parts += _transaction_of(transaction)
+        parts.append(tuple(transaction.writes.items()) if transaction.writes else ())
+        parts.append(transaction.bind.plain)
     for statement in statements:
-        parts += statement[:_OF_STATEMENT]
+        parts += statement[: len(_STATEMENT)]
         parts.append(statement.bind.plain)
     for checkout in checkouts:
-        parts += (
-            checkout.connection_id,
-            checkout.taken,
-            checkout.returned,
-            checkout.serial,
-            checkout.bind.plain,
-        )
+        parts += _checkout_of(checkout)
+        parts.append(checkout.bind.plain)
     return tuple(parts)
-
-
-# How many of the first fields of a statement are kept; of the others, its bind.
-_OF_STATEMENT = RawStatement._fields.index("bind")
 
 
 def _share(shape: tuple[t.Any, ...]) -> tuple[t.Any, ...]:
@@ -145,32 +146,10 @@ def name_of(packed: Packed) -> tuple[str, int]:
 def unpack(packed: Packed) -> Scope:
     """Make a scope again, with what a record shows of it."""
     scope = Scope.__new__(Scope)
-    parts = iter(packed)
-    (
-        _,
-        (
-            names,
-            scope.kind,
-            scope.method,
-            scope.endpoint,
-            scope.error,
-            scope.status,
-            scope.reused_context,
-            scope.dropped,
-            scope.statement_overflow,
-            contexts,
-            *lengths,
-        ),
-        scope.number,
-        scope.thread,
-        scope.started_at,
-        scope.started,
-        scope.stopped,
-        scope.path,
-        scope.query,
-        scope.secrets,
-        scope.findings,
-    ) = itertools.islice(parts, 11)
+    parts = iter(packed[2:])
+    names, contexts, *lengths = packed[1][:6]
+    _set(scope, _SHAPE, iter(packed[1][6:]))
+    _set(scope, _HEAD, parts)
     scope.origin = Origin.named(*names)
     scope.has_contexts(contexts)
     sessions, transactions, statements, checkouts = lengths
@@ -182,47 +161,39 @@ def unpack(packed: Packed) -> Scope:
     return scope
 
 
+def _set(made: object, names: tuple[str, ...], parts: t.Iterator[t.Any]) -> None:
+    for name in names:
+        setattr(made, name, next(parts))
+
+
 def _session(parts: t.Iterator[t.Any], scope: Scope) -> RawSession:
     facts = SessionFacts.__new__(SessionFacts)
     used = RawSession.__new__(RawSession)
     used.facts = facts
-    (
-        facts.serial,
-        facts.python_id,
-        facts.class_name,
-        facts.origin,
-        facts.registry,
-        facts.proxy_id,
-        facts.key,
-        first,
-        used.first_use,
-        used.ended,
-        used.context,
-        used.identity_map_size,
-        used.pending,
-    ) = itertools.islice(parts, 13)
     facts.first = scope
+    first = next(parts)
     if first is not None:
         facts.first = Scope.__new__(Scope)
         facts.first.origin, facts.first.number = Origin.named(*first[0]), first[1]
+    _set(facts, _FACTS, parts)
+    _set(used, _USED, parts)
     return used
 
 
 def _transaction(parts: t.Iterator[t.Any]) -> RawTransaction:
-    serial, began, ended, nested, bind, outcome, writes = itertools.islice(parts, 7)
-    made = RawTransaction(None, serial, 0, 0, began, nested, Bind.named(*bind))
-    made.outcome, made.writes, made.ended = outcome, dict(writes), ended
+    made = RawTransaction(None, 0, 0, 0, 0.0, False, NO_BIND)
+    _set(made, _TRANSACTION, parts)
+    made.writes, made.bind = dict(next(parts)), Bind.named(*next(parts))
     return made
 
 
 def _statement(parts: t.Iterator[t.Any]) -> RawStatement:
-    *fields, bind = itertools.islice(parts, _OF_STATEMENT + 1)
-    values = dict(zip(RawStatement._fields, fields, strict=False))
-    return RawStatement(**values, bind=Bind.named(*bind))
+    values = dict(zip(_STATEMENT, parts, strict=False))
+    return RawStatement(**values, bind=Bind.named(*next(parts)))
 
 
 def _checkout(parts: t.Iterator[t.Any]) -> RawCheckout:
-    number, taken, returned, serial, bind = itertools.islice(parts, 5)
-    made = RawCheckout(None, number, taken, 0, None)
-    made.bind, made.returned, made.serial = Bind.named(*bind), returned, serial
+    made = RawCheckout(None, 0, 0.0, 0, None)
+    _set(made, _CHECKOUT, parts)
+    made.bind = Bind.named(*next(parts))
     return made
