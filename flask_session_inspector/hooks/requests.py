@@ -1,10 +1,10 @@
 """How one request is heard of: that it begins, has its answer, and ends.
 
-Flask's signals are delivered by Blinker, which has more to do for that than Flask has to
-call a function of the application's. So the answer and the end come by functions, the
-last of ``after_request`` and of ``teardown_request``; where an application has a method
-of its own in place of the one that calls them, by the signal after all. The begin comes
-by its signal: functions come too late for it, and what comes first,
+Flask's signals are delivered by Blinker, which has more to do for that than Flask has
+to call a function of the application's. So the answer and the end come by functions,
+the last of ``after_request`` and of ``teardown_request``; where an application has a
+method of its own in place of the one that calls them, by the signal after all. The
+begin comes by its signal: functions come too late for it, and what comes first,
 ``url_value_preprocessors``, is called with what two proxies say, which takes longer.
 """
 
