@@ -102,15 +102,123 @@ def test_what_is_dispatched_by_hand(shop: Shop) -> None:
     assert (record.kind, record.path, record.status) == ("request", "/", 200)
 
 
-def test_functions_of_the_application_stay(shop: Shop) -> None:
-    def prepare(endpoint: str | None, values: object) -> None:
-        """Do nothing."""
+METHODS = (
+    "full_dispatch_request",
+    "do_teardown_request",
+    "do_teardown_appcontext",
+    "handle_user_exception",
+    "handle_exception",
+)
 
-    shop.app.url_value_preprocessor(prepare)
-    shop.inspector.detach(shop.app)
-    assert shop.app.url_value_preprocessors[None] == [prepare]
-    assert shop.app.after_request_funcs[None] == []
-    assert shop.app.teardown_request_funcs[None] == []
+
+@pytest.mark.parametrize("name", METHODS)
+class TestAMethodIsReplaced:
+    """By the application or an extension, as some do to handle errors their way."""
+
+    @staticmethod
+    def counted(function: t.Callable[..., t.Any], calls: list[str]) -> t.Any:
+        def instead(*arguments: t.Any, **named: t.Any) -> t.Any:
+            calls.append("theirs")
+            return function(*arguments, **named)
+
+        return instead
+
+    @staticmethod
+    def check(shop: Shop, calls: list[str]) -> None:
+        def view() -> t.NoReturn:
+            shop.db.session.get(User, 1)
+            raise LookupError("of the application")
+
+        shop.view(view)
+        assert shop.app.test_client().get("/").status_code == 500
+        record = shop.newest()
+        assert (record.kind, record.path, record.status) == ("request", "/", 500)
+        assert record.error == "LookupError"
+        assert [session.ended for session in record.sessions] == ["removed"]
+        assert calls == ["theirs"]
+
+    def test_on_the_application_before(
+        self, make_app: t.Any, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        calls: list[str] = []
+        app = make_app()
+        theirs = self.counted(getattr(app, name), calls)
+        setattr(app, name, theirs)
+        shop = Shop(app)
+        shop.create_tables()
+        calls.clear()
+        self.check(shop, calls)
+        shop.inspector.detach(app)
+        assert vars(app)[name] is theirs
+
+    def test_on_the_application_after(self, shop: Shop, name: str) -> None:
+        calls: list[str] = []
+        theirs = self.counted(getattr(shop.app, name), calls)
+        setattr(shop.app, name, theirs)
+        self.check(shop, calls)
+        calls.clear()
+        shop.inspector.detach(shop.app)
+        assert vars(shop.app)[name] is not None
+        before = len(shop.inspection.requests())
+        assert shop.app.test_client().get("/").status_code == 500
+        assert calls == ["theirs"]
+        assert len(shop.inspection.requests()) == before
+
+    def test_on_the_class_after(
+        self, shop: Shop, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        calls: list[str] = []
+        theirs = self.counted(getattr(flask.Flask, name), calls)
+        monkeypatch.setattr(flask.Flask, name, theirs)
+        self.check(shop, calls)
+
+    def test_nothing_is_left(self, shop: Shop, name: str) -> None:
+        assert name in vars(shop.app)
+        assert getattr(shop.app, name).__name__ == name
+        shop.inspector.detach(shop.app)
+        assert name not in vars(shop.app)
+
+
+def test_an_extension_answers_exceptions_of_its_own(make_shop: MakeShop) -> None:
+    def answer(error: Exception) -> flask.Response:
+        return flask.Response("taken care of", status=502)
+
+    shop = make_shop()
+    shop.app.handle_exception = answer  # type: ignore[method-assign] # as they do
+
+    def view() -> t.NoReturn:
+        raise LookupError("of the application")
+
+    shop.view(view)
+    record = shop.get()
+    assert (record.status, record.path) == (502, "/")
+
+
+def test_the_status_that_saving_the_cookie_session_makes(shop: Shop) -> None:
+    class Refusing(SecureCookieSessionInterface):
+        def save_session(self, app: t.Any, session: t.Any, response: t.Any) -> None:
+            response.status_code = 507
+
+    shop.app.session_interface = Refusing()
+    shop.view(lambda: "done")
+    assert shop.get().status == 507
+
+
+def test_a_teardown_function_that_raises(shop: Shop) -> None:
+    def view() -> str:
+        shop.db.session.get(User, 1)
+        return "done"
+
+    def fail(exc: BaseException | None) -> None:
+        raise LookupError("of the application")
+
+    shop.view(view)
+    shop.app.teardown_request(fail)
+    with pytest.raises(LookupError):
+        shop.app.test_client().get("/")
+    record = shop.newest()
+    assert (record.status, len(record.sessions)) == (200, 1)
+    assert record.sessions[0].ended == "removed"
 
 
 class TestAnAnswerBeforeAllFunctions:

@@ -1,74 +1,68 @@
-"""The hook into exceptions that an error handler will answer.
+"""The hooks into exceptions: those that an error handler will answer, and the others.
 
-Flask has no signal for them. They come by ``Flask.handle_user_exception``, which
-extensions that handle errors in a way of their own replace on the application, too.
+Flask has no signal for the former. They come by ``Flask.handle_user_exception``; what
+answers the latter comes out of ``Flask.handle_exception``.
 """
 
 from __future__ import annotations
 
-import functools
 import typing as t
-import weakref
 
 from ..guard import guard
 from . import contexts
 from . import failures
+from . import requests
+from .methods import Function
+from .methods import Method
+from .methods import error_in
 
 if t.TYPE_CHECKING:
     from flask import Flask
 
     from ..recording import Recording
 
-_METHOD = "handle_user_exception"
 
+def error_methods(recording: Recording) -> tuple[Method, ...]:
+    """Return the methods that answer exceptions.
 
-class ErrorHandling:
-    """Notes what one application's ``handle_user_exception`` is given.
-
-    :param recording: Where its records go.
+    :param recording: Where the records of the application go.
     """
+    answers = requests.request_answers(recording)
 
-    def __init__(self, recording: Recording) -> None:
-        self._recording = recording
-        self._ours: t.Callable[..., t.Any] | None = None
-        self._replaced: t.Callable[..., t.Any] | None = None
-
-    def watch(self, app: Flask) -> None:
-        """Be the first to be given exceptions; may be called again."""
-        replaced = app.__dict__.get(_METHOD)
-        if self._ours is not None and replaced is self._ours:
-            return
-        reference = weakref.ref(app)
-
-        @functools.wraps(getattr(type(app), _METHOD) if replaced is None else replaced)
+    def handle_user_exception(app: Flask, replaced: Function | None) -> Function:
         def handle(*arguments: t.Any, **named: t.Any) -> t.Any:
-            # Flask 3.2 passes its context before the exception.
-            self._note(arguments[-1] if arguments else named.get("e"))
+            _note_raised(recording, error_in(arguments, named))
             if replaced is not None:
                 return replaced(*arguments, **named)
-            # Looked up only now: it may be replaced on the class at any time.
-            host = t.cast("Flask", reference())
-            return getattr(type(host), _METHOD)(host, *arguments, **named)
+            return type(app).handle_user_exception(app, *arguments, **named)
 
-        self._ours, self._replaced = handle, replaced
-        app.__dict__[_METHOD] = handle
+        return handle
 
-    def remove(self, app: Flask) -> None:
-        """Take it away, unless somebody else has wrapped it since."""
-        if self._ours is not None and app.__dict__.get(_METHOD) is self._ours:
-            del app.__dict__[_METHOD]
-            if self._replaced is not None:
-                app.__dict__[_METHOD] = self._replaced
-        self._ours = None
+    def handle_exception(app: Flask, replaced: Function | None) -> Function:
+        def handle(*arguments: t.Any, **named: t.Any) -> t.Any:
+            if replaced is not None:
+                response = replaced(*arguments, **named)
+            else:
+                response = type(app).handle_exception(app, *arguments, **named)
+            answers(response)
+            return response
 
-    def _note(self, error: object) -> None:
-        try:
-            contexts.announce_late()
-            current = contexts.current_scope()
-            if current is None or not isinstance(error, BaseException):
-                return
-            frame, scope = current
-            if frame.recording is self._recording:
-                failures.note_raised(self._recording, scope, error)
-        except Exception:
-            guard.report("handle_user_exception")
+        return handle
+
+    return (
+        Method("handle_user_exception", handle_user_exception),
+        Method("handle_exception", handle_exception),
+    )
+
+
+def _note_raised(recording: Recording, error: object) -> None:
+    try:
+        contexts.announce_late()
+        current = contexts.current_scope()
+        if current is None or not isinstance(error, BaseException):
+            return
+        frame, scope = current
+        if frame.recording is recording:
+            failures.note_raised(recording, scope, error)
+    except Exception:
+        guard.report("handle_user_exception")

@@ -94,8 +94,11 @@ def _is_pushed_for(frame: Frame, environ: dict[str, t.Any]) -> bool:
     return environ.get(frame.recording.entrance_key) is not frame
 
 
-def begin_request(frame: Frame, incoming: Request) -> None:
-    """Take note that a request begins in a frame."""
+def begin_request(frame: Frame, incoming: Request) -> Scope | None:
+    """Take note that a request begins in a frame.
+
+    :return: Its scope, if it is recorded.
+    """
     recording = frame.recording
     environ = incoming.environ
     scope = frame.scope
@@ -125,6 +128,7 @@ def begin_request(frame: Frame, incoming: Request) -> None:
         frame.scope is not scope or (frame.parents and frame.parents[0] is not None)
     ):
         _look_for_abandoned(frame, scope)
+    return scope
 
 
 def announce_late(frame: Frame) -> None:
