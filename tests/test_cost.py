@@ -12,6 +12,9 @@ import typing as t
 
 import pytest
 import sqlalchemy as sa
+
+# Where it is imported, a session may be the inner one of an asynchronous one.
+import sqlalchemy.ext.asyncio
 from conftest import Shop
 from conftest import User
 from sqlalchemy.orm import Session
@@ -66,12 +69,12 @@ def calls_in_package(work: cabc.Callable[[], object]) -> list[str]:
 
 
 # As measured; more than that has to be worth it.
-@pytest.mark.parametrize(("path", "most"), [("/none", 26), ("/one", 80)])
+@pytest.mark.parametrize(("path", "most"), [("/none", 27), ("/one", 77)])
 def test_calls_for_a_request(busy: Shop, path: str, most: int) -> None:
     client = busy.app.test_client()
     found = [calls_in_package(lambda: client.get(path).close()) for _ in range(5)]
     calls = min(found, key=len)
-    assert len(calls) <= most, calls
+    assert len(calls) <= most, "\n".join(calls)
 
 
 def test_calls_for_each_further_statement(shop: Shop) -> None:

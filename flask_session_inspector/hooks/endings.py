@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections.abc as cabc
 import typing as t
 from time import perf_counter
 
@@ -133,11 +132,15 @@ def observe_end(frame: Frame, scope: Scope) -> None:
                 scope.still_held = {**scope.still_held, **held_by}
     if scope.sessions:
         if frame.owns:
-            asked = [registry.proxy_id for registry, _ in frame.keys]
             for used in [*scope.sessions.values()]:
                 proxy_id = used.facts.proxy_id
-                if proxy_id is not None and proxy_id not in asked:
-                    held |= _held_under_lost_keys(frame, scope, asked)
+                if proxy_id is None:
+                    continue
+                for registry, _ in frame.keys:
+                    if registry.proxy_id == proxy_id:
+                        break
+                else:
+                    held |= _held_under_lost_keys(frame, scope)
                     break
         for used in scope.sessions_in(frame.index):
             _end(used, used.facts.serial in held, frame)
@@ -161,15 +164,12 @@ def observe_end(frame: Frame, scope: Scope) -> None:
         scope.still_held = {}
 
 
-def _held_under_lost_keys(
-    frame: Frame, scope: Scope, asked: cabc.Collection[int]
-) -> set[int]:
+def _held_under_lost_keys(frame: Frame, scope: Scope) -> set[int]:
     """Look for sessions whose registry could not tell its key any more.
 
     A scopefunc that asks for the request raises when only the app context is left.
-
-    :param asked: The ids of the proxies that could tell.
     """
+    asked = [registry.proxy_id for registry, _ in frame.keys]
     lost = [
         used.facts
         for used in list(scope.sessions.values())

@@ -127,7 +127,7 @@ def _do_teardown_appcontext(app: flask.Flask, replaced: Function | None) -> Func
 
     def tear_down(*arguments: t.Any, **named: t.Any) -> None:
         # Before all teardown functions: one of them removes the session.
-        _look_at_sessions(error_in(arguments, named))
+        _look_at_sessions(arguments[-1] if arguments else error_in(arguments, named))
         if replaced is None:
             cls.do_teardown_appcontext(app, *arguments, **named)
         else:

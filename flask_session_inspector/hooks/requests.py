@@ -86,7 +86,11 @@ def request_methods(recording: Recording) -> tuple[Method, ...]:
                     frame is None
                     or frame.visited
                     or frame.recording is not recording
-                    or not _ends_by_itself(frame.scope)
+                    # What was pushed for a request says so itself when it ends.
+                    or (
+                        (scope := frame.scope) is not None
+                        and (type(scope) is not Scope or scope.kind != "request")
+                    )
                 ):
                     _end_request(error_in(arguments, named))
 
@@ -143,14 +147,6 @@ def answered() -> Scope | None:
         frame.responded = True
     scope = None if frame is None else frame.scope
     return scope if isinstance(scope, Scope) else None
-
-
-def _ends_by_itself(scope: object) -> bool:
-    """Say whether a record is of a request that pushed its context, or none is made.
-
-    The context says so when it is popped.
-    """
-    return scope is None or (type(scope) is Scope and scope.kind == "request")
 
 
 def _end_request(error: object) -> None:

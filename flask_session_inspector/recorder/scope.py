@@ -246,9 +246,11 @@ class Scope:
 
     def sessions_in(self, index: int) -> list[RawSession]:
         """Return the sessions that were seen in an app context."""
+        if self._in_context is None:  # All are of the first one.
+            return [] if index else [*self.sessions.values()]
         if index == 0:
             return [used for used in list(self.sessions.values()) if used.context == 0]
-        return list((self._in_context or {}).get(index, {}).values())
+        return list(self._in_context.get(index, {}).values())
 
     def add_session(self, used: RawSession) -> None:
         """Keep a session while there is room."""

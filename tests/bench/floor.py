@@ -56,14 +56,13 @@ class Listening:
         app.wsgi_app = _Entrance(app.wsgi_app)  # type: ignore[method-assign] # as Flask says
         self._receivers = (
             (flask.appcontext_pushed, self.pushed()),
-            (flask.request_started, self.begins()),
             (flask.appcontext_popped, self.popped()),
         )
         for signal, receiver in self._receivers:
             signal.connect(receiver, sender=app)
-        app.after_request(self.finished())
-        app.teardown_request(lambda exc: None)
-        app.teardown_appcontext(self.tearing_down())
+        self._dispatch(app)
+        self._tear_down(app, "do_teardown_request", lambda: None)
+        self._tear_down(app, "do_teardown_appcontext", self.tearing_down())
         event.listen(Session, "after_transaction_create", self.transaction_created())
         event.listen(Session, "after_begin", self.begun())
         event.listen(Session, "after_transaction_end", self.transaction_ended())
@@ -71,21 +70,42 @@ class Listening:
         event.listen(Pool, "checkin", self.checked_in())
         event.listen(Engine, "do_execute", self.executing())
 
+    def _dispatch(self, app: t.Any) -> None:
+        cls, begins, finished = type(app), self.begins(), self.finished()
+
+        def dispatch(*arguments: t.Any, **named: t.Any) -> t.Any:
+            begins()
+            response = cls.full_dispatch_request(app, *arguments, **named)
+            finished(response)
+            return response
+
+        app.full_dispatch_request = dispatch
+
+    @staticmethod
+    def _tear_down(app: t.Any, name: str, before: t.Callable[[], None]) -> None:
+        method = getattr(app, name)
+
+        def tear_down(*arguments: t.Any, **named: t.Any) -> None:
+            before()
+            method(*arguments, **named)
+
+        setattr(app, name, tear_down)
+
     def pushed(self) -> t.Any:
         """Return the receiver of ``appcontext_pushed``; those below are likewise."""
         return _nothing
 
     def begins(self) -> t.Any:
-        return _nothing
+        return lambda: None
 
     def finished(self) -> t.Any:
-        return lambda response: response
+        return lambda response: None
 
     def popped(self) -> t.Any:
         return _nothing
 
     def tearing_down(self) -> t.Any:
-        return lambda exc: None
+        return lambda: None
 
     def transaction_created(self) -> t.Any:
         return lambda session, transaction: None
@@ -127,7 +147,7 @@ class Noting(Listening):
         return pushed
 
     def begins(self) -> t.Any:
-        def begins(app: flask.Flask, **_: t.Any) -> None:
+        def begins() -> None:
             given = _get_request()
             noted = _app_context.get()._noted
             noted += (given.method, given.path, given.query_string, given.endpoint)
@@ -135,16 +155,15 @@ class Noting(Listening):
         return begins
 
     def finished(self) -> t.Any:
-        def finished(response: flask.Response) -> flask.Response:
+        def finished(response: flask.Response) -> None:
             _app_context.get()._noted.append(response.status_code)
-            return response
 
         return finished
 
     def tearing_down(self) -> t.Any:
         kept = self.kept
 
-        def tearing_down(exc: BaseException | None) -> None:
+        def tearing_down() -> None:
             noted = _app_context.get()._noted
             noted.append(perf_counter())
             kept.append(noted)
