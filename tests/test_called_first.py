@@ -179,6 +179,30 @@ class TestAMethodIsReplaced:
         assert name not in vars(shop.app)
 
 
+def test_something_dispatches_in_a_way_of_its_own(shop: Shop) -> None:
+    def answer(*_: object) -> flask.Response:
+        shop.db.session.get(User, 1)
+        return flask.Response("down for maintenance")
+
+    shop.view(lambda: "never")
+    shop.app.full_dispatch_request = answer  # type: ignore[method-assign] # as some do
+    record = shop.get()
+    assert (record.kind, record.path, record.status) == ("request", "/", None)
+    assert [session.ended for session in record.sessions] == ["removed"]
+
+
+def test_a_cookie_session_that_cannot_be_opened(shop: Shop) -> None:
+    class Broken(SecureCookieSessionInterface):
+        def open_session(self, app: t.Any, request: t.Any) -> t.Any:
+            raise LookupError("of the application")
+
+    shop.app.session_interface = Broken()
+    shop.view(lambda: "never")
+    record = shop.get()
+    assert (record.kind, record.path, record.status) == ("request", "/", 500)
+    assert record.error == "LookupError"
+
+
 def test_an_extension_answers_exceptions_of_its_own(make_shop: MakeShop) -> None:
     def answer(error: Exception) -> flask.Response:
         return flask.Response("taken care of", status=502)

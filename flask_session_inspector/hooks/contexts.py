@@ -174,9 +174,9 @@ def take_up() -> Frame | None:
 
 
 def announce_late() -> None:
-    """Take note of a request whose begin was not signalled.
+    """Take note of a request that was answered without being dispatched.
 
-    Somebody answered before, such as a receiver of ``request_started``.
+    Such as one whose cookie session could not be opened.
     """
     frame = frame_of_context()
     if frame is not None:
