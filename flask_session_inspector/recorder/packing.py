@@ -13,8 +13,8 @@ no other.
 
 from __future__ import annotations
 
-import operator
 import typing as t
+from itertools import islice
 from operator import length_hint
 from sys import maxsize
 
@@ -35,50 +35,8 @@ Packed = tuple[t.Any, ...]
 _shapes: dict[tuple[t.Any, ...], tuple[t.Any, ...]] = {}
 _MOST_SHAPES = 1000
 
-
-# What is kept of each object, in this order: pack() reads it, unpack() writes it.
-_SHAPE = (
-    "kind",
-    "method",
-    "endpoint",
-    "error",
-    "status",
-    "reused_context",
-    "dropped",
-    "statement_overflow",
-)
-_HEAD = (
-    "number",
-    "thread",
-    "started_at",
-    "started",
-    "stopped",
-    "path",
-    "query",
-    "secrets",
-    "findings",
-)
-_FACTS = (
-    "serial",
-    "python_id",
-    "class_name",
-    "origin",
-    "registry",
-    "proxy_id",
-    "key",
-)
-_USED = ("first_use", "ended", "context", "identity_map_size", "pending")
-_TRANSACTION = ("serial", "began", "ended", "nested", "outcome")
-_CHECKOUT = ("connection_id", "taken", "returned", "serial")
-# The first fields of a statement; of the others, its bind.
-_STATEMENT = RawStatement._fields[: RawStatement._fields.index("bind")]
-
-_shape_of = operator.attrgetter(*_SHAPE)
-_head_of = operator.attrgetter(*_HEAD)
-_facts_of = operator.attrgetter(*_FACTS)
-_used_of = operator.attrgetter(*_USED)
-_transaction_of = operator.attrgetter(*_TRANSACTION)
-_checkout_of = operator.attrgetter(*_CHECKOUT)
+# The fields of a statement before it are kept; of the others, the bind.
+_BIND = RawStatement._fields.index("bind")
 
 
 def pack(scope: Scope, place: int) -> Packed:
@@ -98,32 +56,77 @@ def pack(scope: Scope, place: int) -> Packed:
         len(transactions),
         len(statements),
         len(checkouts),
-        *_shape_of(scope),
+        scope.kind,
+        scope.method,
+        scope.endpoint,
+        scope.error,
+        scope.status,
+        scope.reused_context,
+        scope.dropped,
+        scope.statement_overflow,
     )
-    head = (place, _shapes.get(shape) or _share(shape), *_head_of(scope))
+    head = (
+        place,
+        _shapes.get(shape) or _share(shape),
+        scope.number,
+        scope.thread,
+        scope.started_at,
+        scope.started,
+        scope.stopped,
+        scope.path,
+        scope.query,
+        scope.secrets,
+        scope.findings,
+    )
     if not (sessions or statements or checkouts or transactions):
         return head
     parts = [*head]
     for used in sessions:
-        first = used.facts.first
-        parts.append(
-            None
-            if first is scope or first is None
-            else (first.origin.names, first.number)
+        facts = used.facts
+        first = facts.first
+        is_first = first is scope or first is None
+        parts += (
+            None if is_first else _name(t.cast(Scope, first)),
+            facts.serial,
+            facts.python_id,
+            facts.class_name,
+            facts.origin,
+            facts.registry,
+            facts.proxy_id,
+            facts.key,
+            used.first_use,
+            used.ended,
+            used.context,
+            used.identity_map_size,
+            used.pending,
         )
-        parts += _facts_of(used.facts)
-        parts += _used_of(used)
     for transaction in transactions:
-        parts += _transaction_of(transaction)
-        parts.append(tuple(transaction.writes.items()) if transaction.writes else ())
-        parts.append(transaction.bind.plain)
+        writes = transaction.writes
+        parts += (
+            transaction.serial,
+            transaction.began,
+            transaction.ended,
+            transaction.nested,
+            transaction.outcome,
+            tuple(writes.items()) if writes else (),
+            transaction.bind.plain,
+        )
     for statement in statements:
-        parts += statement[: len(_STATEMENT)]
+        parts += statement[:_BIND]
         parts.append(statement.bind.plain)
     for checkout in checkouts:
-        parts += _checkout_of(checkout)
-        parts.append(checkout.bind.plain)
+        parts += (
+            checkout.connection_id,
+            checkout.taken,
+            checkout.returned,
+            checkout.serial,
+            checkout.bind.plain,
+        )
     return tuple(parts)
+
+
+def _name(scope: Scope) -> tuple[t.Any, int]:
+    return (scope.origin.names, scope.number)
 
 
 def _share(shape: tuple[t.Any, ...]) -> tuple[t.Any, ...]:
@@ -147,23 +150,36 @@ def unpack(packed: Packed) -> Scope:
     """Make a scope again, with what a record shows of it."""
     scope = Scope.__new__(Scope)
     parts = iter(packed[2:])
-    names, contexts, *lengths = packed[1][:6]
-    _set(scope, _SHAPE, iter(packed[1][6:]))
-    _set(scope, _HEAD, parts)
+    names, contexts, sessions, transactions, statements, checkouts, *shape = packed[1]
+    (
+        scope.kind,
+        scope.method,
+        scope.endpoint,
+        scope.error,
+        scope.status,
+        scope.reused_context,
+        scope.dropped,
+        scope.statement_overflow,
+    ) = shape
+    (
+        scope.number,
+        scope.thread,
+        scope.started_at,
+        scope.started,
+        scope.stopped,
+        scope.path,
+        scope.query,
+        scope.secrets,
+        scope.findings,
+    ) = islice(parts, 9)
     scope.origin = Origin.named(*names)
     scope.has_contexts(contexts)
-    sessions, transactions, statements, checkouts = lengths
     used = [_session(parts, scope) for _ in range(sessions)]
     scope.sessions = {each.facts.serial: each for each in used}
     scope.transactions = [_transaction(parts) for _ in range(transactions)]
     scope.statements = [_statement(parts) for _ in range(statements)]
     scope.checkouts = [_checkout(parts) for _ in range(checkouts)]
     return scope
-
-
-def _set(made: object, names: tuple[str, ...], parts: t.Iterator[t.Any]) -> None:
-    for name in names:
-        setattr(made, name, next(parts))
 
 
 def _session(parts: t.Iterator[t.Any], scope: Scope) -> RawSession:
@@ -175,25 +191,37 @@ def _session(parts: t.Iterator[t.Any], scope: Scope) -> RawSession:
     if first is not None:
         facts.first = Scope.__new__(Scope)
         facts.first.origin, facts.first.number = Origin.named(*first[0]), first[1]
-    _set(facts, _FACTS, parts)
-    _set(used, _USED, parts)
+    (
+        facts.serial,
+        facts.python_id,
+        facts.class_name,
+        facts.origin,
+        facts.registry,
+        facts.proxy_id,
+        facts.key,
+        used.first_use,
+        used.ended,
+        used.context,
+        used.identity_map_size,
+        used.pending,
+    ) = islice(parts, 12)
     return used
 
 
 def _transaction(parts: t.Iterator[t.Any]) -> RawTransaction:
     made = RawTransaction(None, 0, 0, 0, 0.0, False, NO_BIND)
-    _set(made, _TRANSACTION, parts)
+    made.serial, made.began, made.ended, made.nested, made.outcome = islice(parts, 5)
     made.writes, made.bind = dict(next(parts)), Bind.named(*next(parts))
     return made
 
 
 def _statement(parts: t.Iterator[t.Any]) -> RawStatement:
-    values = dict(zip(_STATEMENT, parts, strict=False))
-    return RawStatement(**values, bind=Bind.named(*next(parts)))
+    values = [*islice(parts, _BIND)]
+    return RawStatement._make([*values, Bind.named(*next(parts)), False, None])
 
 
 def _checkout(parts: t.Iterator[t.Any]) -> RawCheckout:
     made = RawCheckout(None, 0, 0.0, 0, None)
-    _set(made, _CHECKOUT, parts)
+    made.connection_id, made.taken, made.returned, made.serial = islice(parts, 4)
     made.bind = Bind.named(*next(parts))
     return made
