@@ -57,20 +57,13 @@ _MOST_WAYS = 10_000
 _MOST_HINTS = 1_000
 
 
-class _Way(t.NamedTuple):
-    """A line, and the code on the way from it to the hook.
-
-    The code objects are kept, so that what has their addresses is really they.
-
-    :ivar depth: How many calls away from the hook the line's own two calls are.
-    """
-
-    depth: int
-    code: types.CodeType
-    instruction: int
-    called: types.CodeType
-    inner: types.CodeType
-    location: RawLocation
+# A line, and the code on the way from it to the hook: how many calls away from that the
+# line's own two calls are; the line's code and instruction; the code of the two calls;
+# the line. The code objects are kept, so that what has their addresses is really they.
+# A plain tuple, which Python takes apart faster than a named one.
+_Way = tuple[
+    int, types.CodeType, int, types.CodeType, types.CodeType, tuple[str, int, str]
+]
 
 
 class LocationFinder:
@@ -120,13 +113,14 @@ class LocationFinder:
                     return location
                 # Another line that sends the same, maybe.
                 way = ways[id(frame.f_code), frame.f_lasti, depth]
+                _, code, _, called, inner, location = way
                 if (
-                    frame.f_code is way.code
-                    and behind.f_code is way.called
-                    and getframe(depth - 1).f_code is way.inner
+                    frame.f_code is code
+                    and behind.f_code is called
+                    and getframe(depth - 1).f_code is inner
                 ):
                     last[hash(hint)] = way
-                    return way.location
+                    return location
             # Never seen, or the stack is not even that deep.
             except (KeyError, ValueError, AttributeError):
                 pass
@@ -149,7 +143,7 @@ class LocationFinder:
                     ways.clear()
                 # As nearest() counts from itself; this function is one deeper.
                 called, inner = getframe(depth + 1).f_code, getframe(depth).f_code
-                way = _Way(depth, code, instruction, called, inner, location)
+                way = (depth, code, instruction, called, inner, location)
                 last[hash(hint)] = ways[id(code), instruction, depth] = way
             return location
 

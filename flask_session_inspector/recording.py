@@ -212,10 +212,8 @@ class Recording:
                     transaction.settle()
             scope.environ = None
             if (
-                (scope.sessions or scope.checkouts or scope.statements or scope.clues)
-                and scope.stopped is not None
-                and not scope.frames
-            ):
+                scope.sessions or scope.checkouts or scope.statements or scope.clues
+            ) and scope.closed:
                 self._examine(scope)
             if scope.findings or request_recorded.receivers or not self._keeps_all:
                 self._put(scope)

@@ -5,6 +5,7 @@ Called by page_examples.py with a plan in JSON, in a process of its own.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -83,6 +84,13 @@ def act(module: types.ModuleType, plan: dict[str, t.Any]) -> None:
         in_a_thread(function)
 
 
+def be_patient(recording: t.Any) -> None:
+    """Take no machine under load for a fault, where the app leaves that to us."""
+    config = recording.config
+    if config.idle_transaction_ms == type(config)().idle_transaction_ms:
+        recording.config = dataclasses.replace(config, idle_transaction_ms=60_000)
+
+
 def write_down(inspection: t.Any, errors: list[str], path: str) -> None:
     inspection.flush()
     records = inspection.requests(limit=1000)
@@ -114,6 +122,7 @@ def main() -> None:
     # Debug mode would send them to the client instead of an error page.
     module.app.config["PROPAGATE_EXCEPTIONS"] = False
     inspection = module.app.extensions["session_inspector"]
+    be_patient(inspection.recording)
     if plan["way"] == "a forked worker":
         child = os.fork()
         if child:

@@ -69,7 +69,7 @@ def calls_in_package(work: cabc.Callable[[], object]) -> list[str]:
 
 
 # As measured; more than that has to be worth it.
-@pytest.mark.parametrize(("path", "most"), [("/none", 27), ("/one", 77)])
+@pytest.mark.parametrize(("path", "most"), [("/none", 33), ("/one", 85)])
 def test_calls_for_a_request(busy: Shop, path: str, most: int) -> None:
     client = busy.app.test_client()
     found = [calls_in_package(lambda: client.get(path).close()) for _ in range(5)]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import gc
+import os
 import typing as t
+import weakref
 
 import flask
 import pytest
@@ -100,10 +102,11 @@ def traces_in(app: flask.Flask) -> list[object]:
 
 
 def is_hook(function: t.Any) -> bool:
-    # What takes the place of a method says that it is from there.
+    # What takes the place of a method says of itself that it is from where that is.
     code = getattr(function, "__code__", None)
-    where = getattr(code, "co_filename", "") or str(type(function).__module__)
-    return "flask_session_inspector" in where
+    if code is None:
+        return is_ours(type(function))
+    return str(code.co_filename).startswith(os.path.dirname(hooks.__file__))
 
 
 @pytest.fixture
@@ -143,7 +146,7 @@ def test_what_is_installed(make_app: Make, engine: sa.Engine) -> None:
     assert sqlalchemy_events(engine) == SQLALCHEMY_EVENTS
     assert sqlalchemy_events(later) == SQLALCHEMY_EVENTS
     assert flask_signals(app) == FLASK_SIGNALS
-    assert len(traces_in(app)) == 7, "five methods, wsgi_app and Server-Timing"
+    assert len(traces_in(app)) == 8, "six methods, wsgi_app and Server-Timing"
     assert flask_signals(other) == []
     assert traces_in(other) == []
     later.dispose()
@@ -211,6 +214,25 @@ def test_a_collected_app_releases_the_hooks(engine: sa.Engine) -> None:
     assert sqlalchemy_events(engine) == []
 
 
+def test_what_is_kept_of_an_app_does_not_keep_it(engine: sa.Engine) -> None:
+    kept: list[object] = []
+
+    def use() -> weakref.ref[flask.Flask]:
+        app = flask.Flask(__name__)
+        app.config["SESSION_INSPECTOR_ENABLED"] = True
+        SessionInspector(app)
+        app.test_client().get("/")
+        kept.append(app.extensions["session_inspector"])
+        return weakref.ref(app)
+
+    gc.collect()
+    app = use()
+    gc.collect()
+
+    assert app() is None
+    assert sqlalchemy_events(engine) == []
+
+
 def test_installed_again_after_the_last_one(make_app: Make, engine: sa.Engine) -> None:
     inspector = SessionInspector()
     for _ in range(2):
@@ -233,7 +255,7 @@ def test_strict_while_a_strict_app_is_attached(make_app: Make) -> None:
     assert guard.strict is False
 
 
-def test_teardown_functions_that_come_later_run_after_ours(make_app: Make) -> None:
+def test_sessions_are_seen_before_a_function_removes_them(make_app: Make) -> None:
     app = make_app()
     SessionInspector(app)
     db = SQLAlchemy(app)

@@ -15,9 +15,10 @@ from . import resolving
 from . import visits
 from .frames import UNRESOLVED
 from .frames import Frame
-from .frames import app_context
+from .frames import current_context
 from .frames import frames
 from .frames import innermost
+from .frames import set_innermost
 from .workers import worker
 
 if t.TYPE_CHECKING:
@@ -40,7 +41,7 @@ def current_frame() -> Frame | None:
 
 def frame_of_context() -> Frame | None:
     """Return the frame of the current app context itself; see above."""
-    context = app_context.get(None)
+    context = current_context(None)
     if context is None:
         return None
     return getattr(context, frames.name, None) or _adopt(context)
@@ -58,14 +59,14 @@ def _adopt(context: AppContext) -> Frame | None:
     if recording is None or not recording.attached:
         return None
     frame = Frame(context, recording)
-    frame.parents.append(innermost.get())
+    frame.parents.append(innermost())
     frames.set(context, frame)
     return frame
 
 
 def current_scope() -> tuple[Frame, Scope] | None:
     """Return where an event of this moment belongs, ``None`` for nowhere."""
-    context = app_context.get(None)
+    context = current_context(None)
     if context is None:
         return None
     frame: Frame | None = getattr(context, frames.name, None)
@@ -86,7 +87,7 @@ def is_outside() -> bool:
     A copied context variable can name one that was popped since. In a context of
     an application that is not inspected, or where nothing is recorded, nobody knows.
     """
-    context = app_context.get(None)
+    context = current_context(None)
     if context is None:
         return True
     frame = frames.get(context)
@@ -98,7 +99,7 @@ def is_outside() -> bool:
 
 def push(recording: Recording) -> None:
     """Take note that the current app context was pushed."""
-    context = app_context.get(None)
+    context = current_context(None)
     if context is None:
         return
     frame: Frame | None = getattr(context, frames.name, None)
@@ -109,9 +110,9 @@ def push(recording: Recording) -> None:
         visits.expect_stream(frame)
     else:
         _push_again(frame)
-    frame.parents.append(innermost.get())
+    frame.parents.append(innermost())
     frame.worker = worker()
-    innermost.set(frame)
+    set_innermost(frame)
 
 
 def _push_again(frame: Frame) -> None:
@@ -132,11 +133,11 @@ def _push_again(frame: Frame) -> None:
 
 def pop() -> None:
     """Take note that the innermost app context was popped."""
-    frame = innermost.get()
+    frame = innermost()
     if frame is None or not frame.parents:
         return
     before = frame.parents.pop()
-    innermost.set(before)
+    set_innermost(before)
     if not frame.parents:
         finish(frame)
     elif frame.visited:
@@ -150,7 +151,7 @@ def _finish_the_dead(frame: Frame) -> None:
 
     Flask sends no ``appcontext_popped`` where a teardown function raised.
     """
-    context = app_context.get(None)
+    context = current_context(None)
     alive = None if context is None else frames.get(context)
     if context is not None and alive is None:
         return  # The context of an application that is not inspected.
@@ -159,7 +160,7 @@ def _finish_the_dead(frame: Frame) -> None:
         outer = dead.parents[0] if dead.parents else None
         finish(dead)
         dead = outer
-    innermost.set(dead)
+    set_innermost(dead)
 
 
 def take_up() -> Frame | None:
@@ -169,12 +170,12 @@ def take_up() -> Frame | None:
     """
     frame = frame_of_context()
     if frame is not None:
-        innermost.set(frame)
+        set_innermost(frame)
     return frame
 
 
 def announce_late() -> None:
-    """Take note of a request that was answered without being dispatched.
+    """Take note of a request that was not dispatched, or not by Flask's method.
 
     Such as one whose cookie session could not be opened.
     """

@@ -139,7 +139,7 @@ def observe_end(frame: Frame, scope: Scope) -> None:
                 for registry, _ in frame.keys:
                     if registry.proxy_id == proxy_id:
                         break
-                else:
+                else:  # None that was asked: it has lost its key.
                     held |= _held_under_lost_keys(frame, scope)
                     break
         for used in scope.sessions_in(frame.index):

@@ -6,7 +6,7 @@ import typing as t
 
 from ..guard import guard
 from .contexts import frame_of_context
-from .frames import app_context
+from .frames import current_context
 
 if t.TYPE_CHECKING:
     from ..recording import Recording
@@ -30,7 +30,7 @@ class Entrance:
     ) -> t.Iterable[bytes]:
         try:
             environ[self._key] = (
-                None if app_context.get(None) is None else frame_of_context()
+                None if current_context(None) is None else frame_of_context()
             )
         except Exception:
             guard.report("wsgi_app")

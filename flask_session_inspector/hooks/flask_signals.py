@@ -1,6 +1,7 @@
-"""The hooks into Flask: app contexts, exceptions, and the first look at a teardown.
+"""The hooks into one application: app contexts, and the look at their sessions before
+these are removed.
 
-What one request says of itself is in :mod:`.requests`.
+What one request says of itself is in :mod:`.requests`, exceptions in :mod:`.handlers`.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from .entrance import Entrance
 from .failures import failure_of
 from .frames import UNRESOLVED
 from .frames import Frame
-from .frames import app_context
+from .frames import current_context
 from .frames import frames
 from .frames import innermost
 from .methods import Function
 from .methods import Method
+from .methods import Original
 from .methods import error_in
 from .server_timing import add_server_timing
 
@@ -37,7 +39,7 @@ if t.TYPE_CHECKING:
 class FlaskHooks:
     """The hooks into one application.
 
-    They are connected for that application alone, so an application that is not
+    They are installed on that application alone, so an application that is not
     inspected pays nothing.
 
     :param recording: Where its records go.
@@ -122,24 +124,19 @@ def _appcontext_popped(app: flask.Flask, **_: t.Any) -> None:
         guard.report("appcontext_popped")
 
 
-def _do_teardown_appcontext(app: flask.Flask, replaced: Function | None) -> Function:
-    cls = type(app)
-
-    def tear_down(*arguments: t.Any, **named: t.Any) -> None:
+def _do_teardown_appcontext(method: Method, original: Original) -> Function:
+    def tear_down(*arguments: t.Any, **named: t.Any) -> t.Any:
         # Before all teardown functions: one of them removes the session.
-        _look_at_sessions(arguments[-1] if arguments else error_in(arguments, named))
-        if replaced is None:
-            cls.do_teardown_appcontext(app, *arguments, **named)
-        else:
-            replaced(*arguments, **named)
+        _look_at_sessions(error_in(arguments, named))
+        return original()(*arguments, **named)
 
     return tear_down
 
 
 def _look_at_sessions(error: object) -> None:
     try:
-        frame = innermost.get()
-        known: object = getattr(app_context.get(None), frames.name, None)
+        frame = innermost()
+        known: object = getattr(current_context(None), frames.name, None)
         if frame is None or known is not frame or not frame.parents:
             frame = contexts.take_up()
         if frame is None:

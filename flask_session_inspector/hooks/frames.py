@@ -122,19 +122,19 @@ class Frame:
                 self.recording.hand_over(scope)
 
 
-class _ByProxy:
-    """Asks for the current app context in public."""
-
-    def get(self, default: None) -> AppContext | None:
-        """Return it, ``None`` outside of any."""
-        return app_ctx._get_current_object() if has_app_context() else default  # type: ignore[attr-defined] # a proxy
+def _by_proxy(default: None) -> AppContext | None:
+    """Ask for the current app context in public."""
+    return app_ctx._get_current_object() if has_app_context() else default  # type: ignore[attr-defined] # a proxy
 
 
 # Each event asks for the current app context. What Flask's proxy asks itself has no
-# public name, and answers without the two functions in between.
-app_context: ContextVar[AppContext | None]
-app_context = getattr(flask_globals, "_cv_app", None) or t.cast(t.Any, _ByProxy())
+# public name, and answers without the two functions in between. These methods of
+# context variables are looked up once: of a name that is imported, Python before 3.13
+# makes a new bound method each time.
+current_context: t.Callable[[None], AppContext | None]
+current_context = getattr(getattr(flask_globals, "_cv_app", None), "get", _by_proxy)
 
 frames: Attached[AppContext, Frame] = Attached("frame")
-innermost: ContextVar[Frame | None]
-innermost = ContextVar("flask_session_inspector.frame", default=None)
+_innermost: ContextVar[Frame | None]
+_innermost = ContextVar("flask_session_inspector.frame", default=None)
+innermost, set_innermost = _innermost.get, _innermost.set

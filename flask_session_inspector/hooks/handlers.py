@@ -1,7 +1,8 @@
-"""The hooks into exceptions: those that an error handler will answer, and the others.
+"""The hooks into exceptions that the application's views raise.
 
-Flask has no signal for the former. They come by ``Flask.handle_user_exception``; what
-answers the latter comes out of ``Flask.handle_exception``.
+One that an error handler may answer comes by ``Flask.handle_user_exception``; Flask has
+no signal for it. The answer to one that no handler took comes out of
+``Flask.handle_exception``.
 """
 
 from __future__ import annotations
@@ -14,37 +15,35 @@ from . import failures
 from . import requests
 from .methods import Function
 from .methods import Method
+from .methods import Original
 from .methods import error_in
 
 if t.TYPE_CHECKING:
-    from flask import Flask
-
     from ..recording import Recording
 
 
 def error_methods(recording: Recording) -> tuple[Method, ...]:
     """Return the methods that answer exceptions.
 
+    Of each there can be two functions of ours, around that of an extension. The inner
+    one only passes on.
+
     :param recording: Where the records of the application go.
     """
-    answers = requests.request_answers(recording)
 
-    def handle_user_exception(app: Flask, replaced: Function | None) -> Function:
+    def handle_user_exception(method: Method, original: Original) -> Function:
         def handle(*arguments: t.Any, **named: t.Any) -> t.Any:
-            _note_raised(recording, error_in(arguments, named))
-            if replaced is not None:
-                return replaced(*arguments, **named)
-            return type(app).handle_user_exception(app, *arguments, **named)
+            if method.is_ours(handle):
+                _note_raised(recording, error_in(arguments, named))
+            return original()(*arguments, **named)
 
         return handle
 
-    def handle_exception(app: Flask, replaced: Function | None) -> Function:
+    def handle_exception(method: Method, original: Original) -> Function:
         def handle(*arguments: t.Any, **named: t.Any) -> t.Any:
-            if replaced is not None:
-                response = replaced(*arguments, **named)
-            else:
-                response = type(app).handle_exception(app, *arguments, **named)
-            answers(response)
+            response = original()(*arguments, **named)
+            if method.is_ours(handle):
+                requests.note_answer(response)
             return response
 
         return handle

@@ -1,7 +1,7 @@
-"""Methods of an application that are called through functions of ours.
+"""Methods of an application in whose place functions of ours are called.
 
-Like a middleware around ``wsgi_app``, ours takes the place of the method on that one
-application, and calls what was there. Flask calls all of them on the application, so
+As a middleware is put around ``wsgi_app``, each is put around a method on that one
+application, and calls what was there. Flask calls these methods on the application, so
 that they can be overridden; extensions that handle errors in a way of their own replace
 some in the same manner.
 """
@@ -9,53 +9,96 @@ some in the same manner.
 from __future__ import annotations
 
 import functools
+import inspect
+import sys
 import typing as t
+import weakref
 
 if t.TYPE_CHECKING:
     from flask import Flask
 
 Function = t.Callable[..., t.Any]
-# Makes ours of the application and of what was in place of its method, if anything was.
-Around = t.Callable[["Flask", "Function | None"], Function]
+# Returns what ours has to call.
+Original = t.Callable[[], Function]
 
 
 class Method:
-    """A method of one application, and what is called in its place.
+    """A method of one application, and the function of ours in its place.
+
+    Nothing here keeps the application alive, which whoever keeps a record could then.
 
     :param name: Its name.
-    :param around: Makes that. Where nothing was in place of the method, it looks the
-        method up on the class each time: it may be replaced there at any time.
+    :param around: Given this and what returns the original, returns the function that
+        is called instead.
     """
 
-    def __init__(self, name: str, around: Around) -> None:
+    def __init__(
+        self, name: str, around: t.Callable[[Method, Original], Function]
+    ) -> None:
         self._name = name
         self._around = around
-        self._ours: Function | None = None
-        self._replaced: Function | None = None
+        self._ours: t.Callable[[], Function | None] = _nothing
+
+    def is_ours(self, function: Function) -> bool:
+        """Say whether a function is the newest of ours: it can be around another."""
+        return self._ours() is function
 
     def watch(self, app: Flask) -> None:
         """Be the first to be called; may be called again."""
         replaced: Function | None = app.__dict__.get(self._name)
-        if self._ours is not None and replaced is self._ours:
+        if replaced is not None and self.is_ours(replaced):
             return
-        ours = functools.wraps(getattr(app, self._name))(self._around(app, replaced))
-        self._ours, self._replaced = ours, replaced
+        original = _of_class(app, self._name) if replaced is None else lambda: replaced
+        wraps = functools.wraps(getattr(app, self._name))
+        ours = wraps(self._around(self, original))
+        setattr(ours, _REPLACED, replaced)
+        self._ours = weakref.ref(ours)
         app.__dict__[self._name] = ours
 
     def remove(self, app: Flask) -> None:
         """Take ours away, unless somebody else has wrapped it since."""
-        if self._ours is not None and app.__dict__.get(self._name) is self._ours:
+        ours = app.__dict__.get(self._name)
+        if ours is not None and self.is_ours(ours):
             del app.__dict__[self._name]
-            if self._replaced is not None:
-                app.__dict__[self._name] = self._replaced
-        self._ours = None
+            replaced = getattr(ours, _REPLACED)
+            if replaced is not None:
+                app.__dict__[self._name] = replaced
+        self._ours = _nothing
 
 
-def error_in(arguments: tuple[t.Any, ...], named: dict[str, t.Any]) -> t.Any:
-    """Return the exception, or what stands in its place, that a method was given.
+# On a function of ours: what was in place of the method before.
+_REPLACED = "_session_inspector_replaced"
 
-    It comes last: Flask 3.2 passes its context before it.
+
+def _nothing() -> None:
+    """Stand for a reference to what is gone."""
+
+
+def _of_class(app: Flask, name: str) -> Original:
+    """Return what looks a method up on the class: it may be replaced there any time."""
+    known, bound = getattr(type(app), name), getattr(app, name)
+
+    def original() -> Function:
+        return bound if getattr(type(app), name) is known else _bound(app, name)
+
+    return original
+
+
+def _bound(app: Flask, name: str) -> Function:
+    """Bind what the class has to the application, as if nothing were in its place."""
+    found: t.Any = inspect.getattr_static(type(app), name)
+    if hasattr(type(found), "__get__"):
+        found = found.__get__(app, type(app))
+    return t.cast(Function, found)
+
+
+def error_in(arguments: tuple[t.Any, ...], named: dict[str, t.Any]) -> object:
+    """Return the exception that a method was given, or what stands in its place.
+
+    It comes last: Flask 3.2 passes its context before it. Without one, Flask takes the
+    one that is being handled.
     """
-    if arguments:
-        return arguments[-1]
-    return named.get("exc") or named.get("e")
+    for name in ("exc", "e"):
+        if name in named:
+            return named[name]
+    return arguments[-1] if arguments else sys.exc_info()[1]

@@ -11,6 +11,8 @@ import functools
 import typing as t
 
 from flask import request
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response
 
 from ..guard import guard
 from ..recorder import Scope
@@ -19,17 +21,16 @@ from . import endings
 from . import resolving
 from . import visits
 from .failures import failure_of
-from .frames import app_context
+from .frames import Frame
+from .frames import current_context
 from .frames import frames
 from .methods import Function
 from .methods import Method
+from .methods import Original
 from .methods import error_in
 from .visits import Visit
 
 if t.TYPE_CHECKING:
-    from flask import Flask
-    from flask import Response
-
     from ..recording import Recording
 
 _get_request = request._get_current_object  # type: ignore[attr-defined] # a proxy
@@ -40,48 +41,57 @@ def request_methods(recording: Recording) -> tuple[Method, ...]:
 
     :param recording: Where the records of the application go.
     """
-    answers = request_answers(recording)
 
-    def full_dispatch_request(app: Flask, replaced: Function | None) -> Function:
-        cls = type(app)
-
+    def full_dispatch_request(method: Method, original: Original) -> Function:
         def dispatch(*arguments: t.Any, **named: t.Any) -> t.Any:
-            frame: t.Any = None
+            frame: Frame | None = None
             scope = None
             try:
                 if recording.is_looking_around:
                     recording.look_no_further()
-                frame = getattr(app_context.get(None), frames.name, None)
+                frame = getattr(current_context(None), frames.name, None)
                 if frame is None or frame.visited:
                     frame = contexts.current_frame()
                 if frame is not None and frame.recording is recording:
                     scope = resolving.begin_request(frame, _get_request())
             except Exception:
                 guard.report("full_dispatch_request")
-            if replaced is None:
-                response = cls.full_dispatch_request(app, *arguments, **named)
-            else:
-                response = replaced(*arguments, **named)
-            # What was pushed for the request has no more to know of its answer.
-            if scope is not None and frame.scope is scope and not frame.visited:
+            try:
+                response = original()(*arguments, **named)
+            finally:
+                if frame is not None and frame.visited:
+                    note_answer(None)
+            if scope is not None and scope.status is None:
                 _take_answer(scope, response)
-            else:
-                answers(response)
             return response
 
         return dispatch
 
-    def do_teardown_request(app: Flask, replaced: Function | None) -> Function:
-        cls = type(app)
+    def process_response(method: Method, original: Original) -> Function:
+        def process(*arguments: t.Any, **named: t.Any) -> t.Any:
+            response = original()(*arguments, **named)
+            frame = getattr(current_context(None), frames.name, None)
+            if (
+                frame is not None
+                and type(scope := frame.scope) is Scope
+                and scope.kind == "request"
+                and not frame.visited
+                and frame.parents
+                and frame.recording is recording
+            ):
+                _take_answer(scope, response)
+            else:
+                note_answer(response)
+            return response
 
-        def tear_down(*arguments: t.Any, **named: t.Any) -> None:
+        return process
+
+    def do_teardown_request(method: Method, original: Original) -> Function:
+        def tear_down(*arguments: t.Any, **named: t.Any) -> t.Any:
             try:
-                if replaced is None:
-                    cls.do_teardown_request(app, *arguments, **named)
-                else:
-                    replaced(*arguments, **named)
+                return original()(*arguments, **named)
             finally:
-                frame = getattr(app_context.get(None), frames.name, None)
+                frame = getattr(current_context(None), frames.name, None)
                 if (
                     frame is None
                     or frame.visited
@@ -98,32 +108,37 @@ def request_methods(recording: Recording) -> tuple[Method, ...]:
 
     return (
         Method("full_dispatch_request", full_dispatch_request),
+        Method("process_response", process_response),
         Method("do_teardown_request", do_teardown_request),
     )
 
 
-def request_answers(recording: Recording) -> t.Callable[[Response], None]:
-    """Return what takes note of the answer of the running request."""
+def note_answer(response: object) -> None:
+    """Take note that the running request was dispatched, and of its answer.
 
-    def answers(response: Response) -> None:
-        try:
-            scope = answered()
-            if scope is not None:
-                _take_answer(scope, response)
-        except Exception:
-            guard.report("the answer of a request")
-
-    return answers
-
-
-def _take_answer(scope: Scope, response: Response) -> None:
+    :param response: ``None`` if that is not known, or was told already.
+    """
     try:
-        scope.status = response.status_code
-        if response.is_streamed:
-            scope.streamed = scope.streaming = True
-            response.call_on_close(functools.partial(_closed, scope))
-        elif scope.streamed:  # Something failed, and this answers instead.
-            scope.streamed = scope.streaming = False
+        scope = answered()
+    except Exception:
+        guard.report("the answer of a request")
+        return
+    if scope is not None:
+        _take_answer(scope, response)
+
+
+def _take_answer(scope: Scope, response: object) -> None:
+    try:
+        if isinstance(response, Response):
+            scope.status = response.status_code
+            if response.is_streamed:
+                scope.streamed = scope.streaming = True
+                response.call_on_close(functools.partial(_closed, scope))
+            elif scope.streamed:  # Something failed, and this answers instead.
+                scope.streamed = scope.streaming = False
+        elif isinstance(response, HTTPException):
+            scope.status = response.code
+        # Else it is some other WSGI application, which says later what it answers.
     except Exception:
         guard.report("the answer of a request")
 

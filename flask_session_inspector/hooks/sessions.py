@@ -71,7 +71,7 @@ def use_again(session: Session) -> None:
     if facts is None:
         return
     last = facts.last
-    frame = innermost.get()
+    frame = innermost()
     # Nearly always; asking for the current scope costs more than all the rest.
     if frame is not None and frame.scope is last and not frame.visited:
         return

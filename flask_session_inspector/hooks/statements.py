@@ -34,7 +34,7 @@ from . import uses
 from .contexts import current_scope
 from .contexts import is_outside
 from .counting import count
-from .details import SIMPLE
+from .details import are_simple
 from .details import fingerprint
 from .details import lazily_loaded
 from .dml import Written
@@ -42,7 +42,7 @@ from .dml import reported
 from .dml import rows_of
 from .dml import written_by
 from .frames import Frame
-from .frames import app_context
+from .frames import current_context
 from .frames import frames
 from .returning import needed as changes_needed
 from .returning import pending
@@ -86,7 +86,7 @@ def _do_execute(
     is_usual = False
     try:
         users = getattr(context.root_connection, joined.name, None)
-        frame = getattr(app_context.get(None), frames.name, None)
+        frame = getattr(current_context(None), frames.name, None)
         if users is not None and frame is not None:
             facts, scope = users.alone, frame.scope
             if (
@@ -125,9 +125,7 @@ def _do_execute(
         facts.busy = None
     try:
         rows = getattr(cursor, "rowcount", -1)
-        is_simple = type(parameters) is tuple and SIMPLE.issuperset(
-            map(type, parameters)
-        )
+        is_simple = type(parameters) is tuple and are_simple(map(type, parameters))
         options = context.execution_options.get("_sa_orm_load_options")
         recording = users.recording
         noted = _new(

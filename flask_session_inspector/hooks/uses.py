@@ -150,7 +150,7 @@ def part(known: SessionFacts) -> None:
     for users in known.joined:
         if known in users.sessions:
             users.sessions.remove(known)
-        users.alone = users.frame = users.scope = None
+        users.share()
     known.joined = ()
 
 

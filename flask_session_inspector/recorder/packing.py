@@ -80,7 +80,7 @@ def pack(scope: Scope, place: int) -> Packed:
     )
     if not (sessions or statements or checkouts or transactions):
         return head
-    parts = [*head]
+    parts: list[t.Any] = [*head]
     for used in sessions:
         facts = used.facts
         first = facts.first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import types
 import typing as t
 import weakref
@@ -14,7 +15,8 @@ if t.TYPE_CHECKING:
     from .scope import Scope
 
 
-class Bind(t.NamedTuple):
+@dataclasses.dataclass(frozen=True, slots=True)
+class Bind:
     """The name of a bind, and whether its SQL is MySQL's.
 
     :ivar plain: The two as what is kept of it with a record.

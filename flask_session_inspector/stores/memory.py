@@ -85,7 +85,7 @@ class MemoryStore:
                         self._evicted -= 1
                     else:
                         ring.leave(before)
-                    if len(ring.slots) - ring.left > self._capacity:
+                    if len(ring.slots) > self._capacity and len(ring) > self._capacity:
                         oldest = ring.drop_oldest()
                         self._evicted += 1
                 else:

@@ -53,20 +53,19 @@ class Ring:
     a record with some name is, those find out who ask.
 
     :ivar slots: By their places, which grow.
-    :ivar left: How many places are left there by records that have moved.
     :ivar latest: The place of the newest one, also of one that is gone.
     """
 
     def __init__(self) -> None:
         self.slots: deque[Slot] = deque()
         self.latest = 0
-        self.left = 0
+        self._left = 0
         self._places: dict[Name, int] = {}
         # Up to where these are complete.
         self._known = 0
 
     def __len__(self) -> int:
-        return len(self.slots) - self.left
+        return len(self.slots) - self._left
 
     def find(self, name: Name) -> Kept | None:
         """Return a record by its name."""
@@ -120,11 +119,11 @@ class Ring:
     def leave(self, kept: Kept) -> None:
         """Take a record from where it is."""
         self.replace(kept, place_in(kept))
-        self.left += 1
-        if self.left > len(self.slots) // 2 + _MOST_LEFT:
+        self._left += 1
+        if self._left > len(self.slots) // 2 + _MOST_LEFT:
             # One that goes on for ever must not take ever more room.
             self.slots = deque(slot for slot in self.slots if not isinstance(slot, int))
-            self.left = 0
+            self._left = 0
 
     def drop_oldest(self) -> Slot:
         """Take out the oldest record and return it."""
@@ -132,13 +131,13 @@ class Ring:
             oldest = self.slots.popleft()
             if not isinstance(oldest, int):
                 return oldest
-            self.left -= 1
+            self._left -= 1
 
     def clear(self) -> deque[Slot]:
         """Take out all of them and return them; places are not given again."""
         self.latest += 1
         cleared, self.slots = self.slots, deque()
-        self.left = 0
+        self._left = 0
         self._places.clear()
         return cleared
 

@@ -1,4 +1,4 @@
-"""The places in which Flask calls the inspector: first, or last, of all functions."""
+"""Where Flask calls the inspector: around its methods, whoever replaces them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from conftest import Shop
 from conftest import User
 from flask.sessions import SecureCookieSessionInterface
 from flask_sqlalchemy import SQLAlchemy
+from werkzeug.exceptions import ServiceUnavailable
 
 from flask_session_inspector import SessionInspector
 
@@ -54,7 +55,7 @@ def test_an_after_request_function_that_raises(shop: Shop) -> None:
     response = shop.app.test_client().get("/")
     record = shop.newest()
     assert response.status_code == 500
-    assert (record.path, record.error) == ("/", "LookupError")
+    assert (record.path, record.status, record.error) == ("/", 500, "LookupError")
 
 
 def test_functions_from_before_the_inspector(make_app: t.Any) -> None:
@@ -104,6 +105,7 @@ def test_what_is_dispatched_by_hand(shop: Shop) -> None:
 
 METHODS = (
     "full_dispatch_request",
+    "process_response",
     "do_teardown_request",
     "do_teardown_appcontext",
     "handle_user_exception",
@@ -137,9 +139,7 @@ class TestAMethodIsReplaced:
         assert [session.ended for session in record.sessions] == ["removed"]
         assert calls == ["theirs"]
 
-    def test_on_the_application_before(
-        self, make_app: t.Any, name: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_on_the_application_before(self, make_app: t.Any, name: str) -> None:
         calls: list[str] = []
         app = make_app()
         theirs = self.counted(getattr(app, name), calls)
@@ -158,7 +158,7 @@ class TestAMethodIsReplaced:
         self.check(shop, calls)
         calls.clear()
         shop.inspector.detach(shop.app)
-        assert vars(shop.app)[name] is not None
+        assert vars(shop.app)[name] is theirs
         before = len(shop.inspection.requests())
         assert shop.app.test_client().get("/").status_code == 500
         assert calls == ["theirs"]
@@ -171,6 +171,26 @@ class TestAMethodIsReplaced:
         theirs = self.counted(getattr(flask.Flask, name), calls)
         monkeypatch.setattr(flask.Flask, name, theirs)
         self.check(shop, calls)
+
+    def test_on_the_class_by_what_is_no_function(
+        self, shop: Shop, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        method = getattr(flask.Flask, name)
+        given: list[tuple[object, ...]] = []
+
+        class Recorder:
+            """Is not bound to the application, like a mock."""
+
+            def __call__(self, *arguments: t.Any, **named: t.Any) -> t.Any:
+                given.append(arguments)
+                return method(shop.app, *arguments, **named)
+
+        monkeypatch.setattr(flask.Flask, name, Recorder())
+        shop.view(fail)
+        assert shop.app.test_client().get("/").status_code == 500
+        (arguments,) = given
+        assert shop.app not in arguments
+        assert shop.newest().status == 500
 
     def test_nothing_is_left(self, shop: Shop, name: str) -> None:
         assert name in vars(shop.app)
@@ -203,19 +223,153 @@ def test_a_cookie_session_that_cannot_be_opened(shop: Shop) -> None:
     assert record.error == "LookupError"
 
 
-def test_an_extension_answers_exceptions_of_its_own(make_shop: MakeShop) -> None:
-    def answer(error: Exception) -> flask.Response:
-        return flask.Response("taken care of", status=502)
+def fail() -> t.NoReturn:
+    """Be a view."""
+    raise LookupError("of the application")
 
-    shop = make_shop()
-    shop.app.handle_exception = answer  # type: ignore[method-assign] # as they do
+
+def something_else(environ: t.Any, start_response: t.Any) -> t.Iterable[bytes]:
+    """Be a WSGI application of no known kind."""
+    start_response("507 Insufficient Storage", [])
+    return [b"full"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (flask.Response("taken care of", status=502), 502),
+        (ServiceUnavailable(), 503),
+        (something_else, None),
+    ],
+)
+class TestAnAnswerOfAnExtensions:
+    """What it answers with need be no response, only something that WSGI can call."""
+
+    def test_to_an_exception(self, shop: Shop, answer: t.Any, status: int) -> None:
+        shop.app.handle_exception = lambda *_: answer  # type: ignore[method-assign] # as they do
+        shop.view(fail)
+        assert shop.app.test_client().get("/").status_code == (status or 507)
+        record = shop.newest()
+        assert (record.status, record.path) == (status, "/")
+
+    def test_to_a_request(self, make_app: t.Any, answer: t.Any, status: int) -> None:
+        app = make_app()
+        app.full_dispatch_request = lambda *_: answer
+        SessionInspector(app)
+        assert app.test_client().get("/").status_code == (status or 507)
+        (record,) = app.extensions["session_inspector"].requests()
+        assert (record.status, record.path) == (status, "/")
+
+
+def test_an_extension_wraps_what_is_around_a_handler(shop: Shop) -> None:
+    """Ours is put around it once more, and the inner one passes on alone."""
+    inner = shop.app.handle_user_exception
+
+    def theirs(*arguments: t.Any) -> t.Any:
+        shop.db.session.rollback()
+        return inner(*arguments)
+
+    shop.app.handle_user_exception = theirs  # type: ignore[method-assign] # as they do
+    shop.app.register_error_handler(LookupError, lambda error: ("handled", 409))
 
     def view() -> t.NoReturn:
-        raise LookupError("of the application")
+        shop.db.session.add(User(name="never"))
+        shop.db.session.flush()
+        fail()
 
     shop.view(view)
     record = shop.get()
-    assert (record.status, record.path) == (502, "/")
+    assert (record.status, record.findings) == (409, ())
+    assert shop.app.handle_user_exception is not theirs
+    shop.inspector.detach(shop.app)
+    assert shop.app.handle_user_exception is theirs
+    assert shop.app.test_client().get("/").status_code == 409
+
+
+def test_a_server_that_answers_step_by_step(make_app: t.Any) -> None:
+    class Stepwise(flask.Flask):
+        """Does what some WSGI servers do for a batch of requests."""
+
+        def wsgi_app(self, environ: t.Any, start_response: t.Any) -> t.Any:
+            with self.request_context(environ):
+                answer = self.preprocess_request() or self.dispatch_request()
+                response = self.finalize_request(answer)
+                return response(environ, start_response)
+
+    app = Stepwise("stepwise")
+    app.config |= make_app().config
+    shop = Shop(app)
+    shop.create_tables()
+
+    def view() -> flask.Response:
+        def stream() -> t.Iterator[str]:
+            yield str(shop.db.session.get(User, 1))
+
+        return flask.Response(flask.stream_with_context(stream()), status=203)
+
+    shop.view(view)
+    record = shop.get()
+    assert (record.kind, record.status) == ("request", 203)
+    assert record.statement_count == 1
+
+
+def test_the_status_while_the_request_runs(shop: Shop) -> None:
+    seen: list[int | None] = []
+
+    def note(app: flask.Flask, **_: object) -> None:
+        current = shop.inspection.current()
+        seen.append(None if current is None else current.status)
+
+    shop.view(lambda: ("done", 201))
+    with flask.request_finished.connected_to(note, sender=shop.app):
+        shop.get()
+    assert seen == [201]
+
+
+def test_an_answer_that_fails_at_last_in_a_context_that_was_there(shop: Shop) -> None:
+    class Broken(SecureCookieSessionInterface):
+        def save_session(self, app: t.Any, session: t.Any, response: t.Any) -> None:
+            fail()
+
+    def reraise(*arguments: t.Any) -> t.NoReturn:
+        raise arguments[-1]
+
+    shop.app.session_interface = Broken()
+    shop.app.handle_exception = reraise  # type: ignore[method-assign] # as some do
+    shop.view(lambda: str(shop.db.session.get(User, 1)))
+    with shop.app.app_context():
+        with pytest.raises(LookupError):
+            shop.app.test_client().get("/")
+        record = shop.newest()
+        assert (record.kind, record.status, record.error) == (
+            "request",
+            None,
+            "LookupError",
+        )
+        assert [session.ended for session in record.sessions] == ["open"]
+
+
+def test_what_is_called_by_hand_while_an_exception_is_handled(shop: Shop) -> None:
+    with shop.app.test_request_context("/"):
+        shop.db.session.get(User, 1)
+        try:
+            fail()
+        except LookupError:
+            shop.app.do_teardown_appcontext()
+    assert shop.newest().error == "LookupError"
+
+
+def test_something_around_a_streamed_answer_fails(shop: Shop) -> None:
+    inner = shop.app.full_dispatch_request
+
+    def failing(*arguments: t.Any) -> t.Any:
+        inner(*arguments).close()
+        fail()
+
+    shop.app.full_dispatch_request = failing  # type: ignore[method-assign] # as some do
+    shop.view(lambda: flask.Response(iter(["a", "b"])))
+    record = shop.get()
+    assert (record.status, record.error) == (500, "LookupError")
 
 
 def test_the_status_that_saving_the_cookie_session_makes(shop: Shop) -> None:
@@ -233,16 +387,44 @@ def test_a_teardown_function_that_raises(shop: Shop) -> None:
         shop.db.session.get(User, 1)
         return "done"
 
-    def fail(exc: BaseException | None) -> None:
-        raise LookupError("of the application")
+    failed: list[bool] = []
+
+    def fail_once(exc: BaseException | None) -> None:
+        if not failed:
+            failed.append(True)
+            raise LookupError("of the application")
 
     shop.view(view)
-    shop.app.teardown_request(fail)
+    shop.app.teardown_request(fail_once)
     with pytest.raises(LookupError):
         shop.app.test_client().get("/")
     record = shop.newest()
     assert (record.status, len(record.sessions)) == (200, 1)
     assert record.sessions[0].ended == "removed"
+    assert shop.get().id != record.id
+
+
+def test_a_teardown_function_that_raises_in_a_context_that_was_there(
+    shop: Shop,
+) -> None:
+    failed: list[bool] = []
+
+    def fail_once(exc: BaseException | None) -> None:
+        if not failed:
+            failed.append(True)
+            raise LookupError("of the application")
+
+    shop.view(lambda: str(shop.db.session.get(User, 1)))
+    shop.app.teardown_request(fail_once)
+    with shop.app.app_context():
+        with pytest.raises(LookupError):
+            shop.app.test_client().get("/")
+        first = shop.newest()
+        second = shop.get()
+        assert (first.kind, second.kind) == ("request", "request")
+        assert first.id != second.id
+        assert first.duration_ms is not None
+    assert [record.kind for record in shop.inspection.requests()].count("request") == 2
 
 
 class TestAnAnswerBeforeAllFunctions:
