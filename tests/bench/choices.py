@@ -137,6 +137,14 @@ def ends_of_requests() -> list[Way]:
 
         made.wsgi_app = entrance  # type: ignore[method-assign] # as Flask says
 
+    def instead(made: flask.Flask) -> None:
+        inner = made.process_response
+
+        def process(*arguments: t.Any, **named: t.Any) -> flask.Response:
+            return inner(*arguments, **named)
+
+        made.process_response = process  # type: ignore[method-assign] # as the hooks do
+
     ways: list[Way] = []
     for title, prepare in (
         ("nothing", lambda made: None),
@@ -145,6 +153,7 @@ def ends_of_requests() -> list[Way]:
         ("an after_request function", lambda made: made.after_request(same)),
         ("a URL value preprocessor", lambda made: made.url_value_preprocessor(ignore)),
         ("a WSGI middleware", wrap),
+        ("a method, wrapped", instead),
     ):
         ways.append((title, _serving(app(prepare))))
     return ways

@@ -60,9 +60,10 @@ class Listening:
         )
         for signal, receiver in self._receivers:
             signal.connect(receiver, sender=app)
-        self._dispatch(app)
-        self._tear_down(app, "do_teardown_request", lambda: None)
-        self._tear_down(app, "do_teardown_appcontext", self.tearing_down())
+        self._process(app)
+        self._first(app, "full_dispatch_request", self.begins())
+        self._first(app, "do_teardown_request", lambda: None)
+        self._first(app, "do_teardown_appcontext", self.tearing_down())
         event.listen(Session, "after_transaction_create", self.transaction_created())
         event.listen(Session, "after_begin", self.begun())
         event.listen(Session, "after_transaction_end", self.transaction_ended())
@@ -70,29 +71,28 @@ class Listening:
         event.listen(Pool, "checkin", self.checked_in())
         event.listen(Engine, "do_execute", self.executing())
 
-    def _dispatch(self, app: t.Any) -> None:
-        cls, begins, finished = type(app), self.begins(), self.finished()
+    def _process(self, app: t.Any) -> None:
+        respond, finished = app.process_response, self.finished()
 
-        def dispatch(*arguments: t.Any, **named: t.Any) -> t.Any:
-            begins()
-            response = cls.full_dispatch_request(app, *arguments, **named)
+        def process(*arguments: t.Any, **named: t.Any) -> t.Any:
+            response = respond(*arguments, **named)
             finished(response)
             return response
 
-        app.full_dispatch_request = dispatch
+        app.process_response = process
 
     @staticmethod
-    def _tear_down(app: t.Any, name: str, before: t.Callable[[], None]) -> None:
+    def _first(app: t.Any, name: str, ours: t.Callable[[], None]) -> None:
         method = getattr(app, name)
 
-        def tear_down(*arguments: t.Any, **named: t.Any) -> None:
-            before()
-            method(*arguments, **named)
+        def around(*arguments: t.Any, **named: t.Any) -> t.Any:
+            ours()
+            return method(*arguments, **named)
 
-        setattr(app, name, tear_down)
+        setattr(app, name, around)
 
     def pushed(self) -> t.Any:
-        """Return the receiver of ``appcontext_pushed``; those below are likewise."""
+        """Return what is called when a context is pushed; those below are likewise."""
         return _nothing
 
     def begins(self) -> t.Any:
