@@ -17,7 +17,7 @@ def fingerprint(parameters: t.Any) -> int | None:
             return None
         values = tuple(values.values())
     kinds = tuple(map(type, values))
-    if are_simple(kinds):
+    if SIMPLE.issuperset(kinds):
         return hash(values)
     if _PLAIN.issuperset(kinds):
         return hash((values, kinds))
@@ -31,7 +31,7 @@ def fingerprint(parameters: t.Any) -> int | None:
 
 
 # None of one kind is equal to one of another, so their kinds say nothing more.
-are_simple = frozenset({int, str, type(None)}).issuperset
+SIMPLE = frozenset({int, str, type(None)})
 # The other usual ones.
 _PLAIN = frozenset({bool, bytes, float, int, str, type(None)})
 

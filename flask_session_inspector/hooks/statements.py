@@ -34,7 +34,7 @@ from . import uses
 from .contexts import current_scope
 from .contexts import is_outside
 from .counting import count
-from .details import are_simple
+from .details import SIMPLE
 from .details import fingerprint
 from .details import lazily_loaded
 from .dml import Written
@@ -125,7 +125,13 @@ def _do_execute(
         facts.busy = None
     try:
         rows = getattr(cursor, "rowcount", -1)
-        is_simple = type(parameters) is tuple and are_simple(map(type, parameters))
+        is_simple = type(parameters) is tuple
+        if is_simple:
+            # Mostly one or two; issuperset() would make another set of their types.
+            for value in parameters:
+                if type(value) not in SIMPLE:
+                    is_simple = False
+                    break
         options = context.execution_options.get("_sa_orm_load_options")
         recording = users.recording
         noted = _new(
