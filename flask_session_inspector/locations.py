@@ -102,13 +102,15 @@ class LocationFinder:
         def nearest(hint: object) -> RawLocation | None:
             try:
                 depth, code, instruction, called, inner, location = last[hash(hint)]
-                behind: t.Any = getframe(depth)
+                # One look from afar, and two steps: each look is audited.
+                nearer: t.Any = getframe(depth - 1)
+                behind = nearer.f_back
                 frame = behind.f_back
                 if (
                     frame.f_code is code
                     and frame.f_lasti == instruction
                     and behind.f_code is called
-                    and getframe(depth - 1).f_code is inner
+                    and nearer.f_code is inner
                 ):
                     return location
                 # Another line that sends the same, maybe.
@@ -117,7 +119,7 @@ class LocationFinder:
                 if (
                     frame.f_code is code
                     and behind.f_code is called
-                    and getframe(depth - 1).f_code is inner
+                    and nearer.f_code is inner
                 ):
                     last[hash(hint)] = way
                     return location
