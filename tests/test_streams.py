@@ -238,3 +238,21 @@ def test_an_excluded_stream(make_shop: t.Callable[..., Shop]) -> None:
         pass
 
     assert shop.inspection.counters == before
+
+
+@pytest.mark.parametrize("path", ["/fails", "/missing"])
+def test_a_page_of_an_error_is_no_stream(shop: Shop, path: str) -> None:
+    """Werkzeug makes a response of it that cannot say how long it is."""
+
+    def fails() -> t.NoReturn:
+        raise LookupError("of the application")
+
+    shop.view(fails, "/fails")
+    with shop.app.test_client() as client:
+        assert client.get(path).status_code >= 400
+        # What the test does now is its own.
+        mark(shop.db.session, "test")
+    context, request = shop.inspection.requests()
+    assert (request.kind, request.statement_count) == ("request", 0)
+    assert (context.kind, context.statement_count) == ("context", 1)
+    assert request.findings == ()

@@ -13,6 +13,7 @@ import typing as t
 from flask import request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
+from werkzeug.wsgi import ClosingIterator
 
 from ..guard import guard
 from ..recorder import Scope
@@ -131,7 +132,7 @@ def _take_answer(scope: Scope, response: object) -> None:
     try:
         if isinstance(response, Response):
             scope.status = response.status_code
-            if response.is_streamed:
+            if response.is_streamed and not _is_made_of_another(response):
                 scope.streamed = scope.streaming = True
                 response.call_on_close(functools.partial(_closed, scope))
             elif scope.streamed:  # Something failed, and this answers instead.
@@ -141,6 +142,15 @@ def _take_answer(scope: Scope, response: object) -> None:
         # Else it is some other WSGI application, which says later what it answers.
     except Exception:
         guard.report("the answer of a request")
+
+
+def _is_made_of_another(response: Response) -> bool:
+    """Say whether a response was made of another one, which was complete.
+
+    So is the page of an exception of Werkzeug's. It only looks as if it were streamed.
+    """
+    is_wrapped = isinstance(response.response, ClosingIterator)
+    return is_wrapped and response.content_length is not None
 
 
 def _closed(scope: Scope) -> None:
