@@ -292,17 +292,14 @@ def test_an_extension_wraps_what_is_around_a_handler(shop: Shop) -> None:
 
 
 def test_a_server_that_answers_step_by_step(make_app: t.Any) -> None:
-    class Stepwise(flask.Flask):
-        """Does what some WSGI servers do for a batch of requests."""
+    app = make_app()
 
-        def wsgi_app(self, environ: t.Any, start_response: t.Any) -> t.Any:
-            with self.request_context(environ):
-                answer = self.preprocess_request() or self.dispatch_request()
-                response = self.finalize_request(answer)
-                return response(environ, start_response)
+    def step_by_step(environ: t.Any, start_response: t.Any) -> t.Any:
+        with app.request_context(environ):
+            answer = app.preprocess_request() or app.dispatch_request()
+            return app.finalize_request(answer)(environ, start_response)
 
-    app = Stepwise("stepwise")
-    app.config |= make_app().config
+    app.wsgi_app = step_by_step
     shop = Shop(app)
     shop.create_tables()
 
