@@ -132,7 +132,7 @@ def _take_answer(scope: Scope, response: object) -> None:
     try:
         if isinstance(response, Response):
             scope.status = response.status_code
-            if response.is_streamed and not _is_made_of_another(response):
+            if response.is_streamed and not _only_looks_streamed(response):
                 scope.streamed = scope.streaming = True
                 response.call_on_close(functools.partial(_closed, scope))
             elif scope.streamed:  # Something failed, and this answers instead.
@@ -144,13 +144,21 @@ def _take_answer(scope: Scope, response: object) -> None:
         guard.report("the answer of a request")
 
 
-def _is_made_of_another(response: Response) -> bool:
-    """Say whether a response was made of another one, which was complete.
+def _only_looks_streamed(response: Response) -> bool:
+    """Say whether a response was complete, though it cannot say of how many parts.
 
-    So is the page of an exception of Werkzeug's. It only looks as if it were streamed.
+    So is the page of an exception of Werkzeug's: Flask makes a response of it by
+    calling it, and what that gives has a length. A body that HTTP forbids is never
+    asked for.
     """
-    is_wrapped = isinstance(response.response, ClosingIterator)
-    return is_wrapped and response.content_length is not None
+    status = response.status_code
+    if status in (204, 304):
+        return True
+    return (
+        status >= 300
+        and isinstance(response.response, ClosingIterator)
+        and response.content_length is not None
+    )
 
 
 def _closed(scope: Scope) -> None:
