@@ -61,9 +61,7 @@ _MOST_HINTS = 1_000
 # line's own two calls are; the line's code and instruction; the code of the two calls;
 # the line. The code objects are kept, so that what has their addresses is really they.
 # A plain tuple, which Python takes apart faster than a named one.
-_Way = tuple[
-    int, types.CodeType, int, types.CodeType, types.CodeType, tuple[str, int, str]
-]
+_Way = tuple[int, types.CodeType, int, types.CodeType, types.CodeType, RawLocation]
 
 
 class LocationFinder:

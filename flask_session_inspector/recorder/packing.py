@@ -22,7 +22,6 @@ from .scope import Origin
 from .scope import Scope
 from .sessions import RawSession
 from .sessions import SessionFacts
-from .traces import NO_BIND
 from .traces import Bind
 from .traces import RawCheckout
 from .traces import RawStatement
@@ -84,9 +83,10 @@ def pack(scope: Scope, place: int) -> Packed:
     for used in sessions:
         facts = used.facts
         first = facts.first
-        is_first = first is scope or first is None
         parts += (
-            None if is_first else _name(t.cast(Scope, first)),
+            None
+            if first is scope or first is None
+            else (first.origin.names, first.number),
             facts.serial,
             facts.python_id,
             facts.class_name,
@@ -123,10 +123,6 @@ def pack(scope: Scope, place: int) -> Packed:
             checkout.bind.plain,
         )
     return tuple(parts)
-
-
-def _name(scope: Scope) -> tuple[t.Any, int]:
-    return (scope.origin.names, scope.number)
 
 
 def _share(shape: tuple[t.Any, ...]) -> tuple[t.Any, ...]:
@@ -209,19 +205,20 @@ def _session(parts: t.Iterator[t.Any], scope: Scope) -> RawSession:
 
 
 def _transaction(parts: t.Iterator[t.Any]) -> RawTransaction:
-    made = RawTransaction(None, 0, 0, 0, 0.0, False, NO_BIND)
-    made.serial, made.began, made.ended, made.nested, made.outcome = islice(parts, 5)
-    made.writes, made.bind = dict(next(parts)), Bind.named(*next(parts))
+    serial, began, ended, nested, outcome, writes, bind = islice(parts, 7)
+    made = RawTransaction(None, serial, 0, 0, began, nested, Bind.named(*bind))
+    made.ended, made.outcome, made.writes = ended, outcome, dict(writes)
     return made
 
 
 def _statement(parts: t.Iterator[t.Any]) -> RawStatement:
-    values = [*islice(parts, _BIND)]
-    return RawStatement._make([*values, Bind.named(*next(parts)), False, None])
+    *fields, bind = islice(parts, _BIND + 1)
+    values = dict(zip(RawStatement._fields, fields, strict=False))
+    return RawStatement(**values, bind=Bind.named(*bind))
 
 
 def _checkout(parts: t.Iterator[t.Any]) -> RawCheckout:
-    made = RawCheckout(None, 0, 0.0, 0, None)
-    made.connection_id, made.taken, made.returned, made.serial = islice(parts, 4)
-    made.bind = Bind.named(*next(parts))
+    number, taken, returned, serial, bind = islice(parts, 5)
+    made = RawCheckout(None, number, taken, 0, None)
+    made.returned, made.serial, made.bind = returned, serial, Bind.named(*bind)
     return made
