@@ -134,7 +134,7 @@ class TestAMethodIsReplaced:
     def check(shop: Shop, calls: list[str]) -> None:
         def view() -> t.NoReturn:
             shop.db.session.get(User, 1)
-            raise LookupError("of the application")
+            fail()
 
         shop.view(view)
         assert shop.app.test_client().get("/").status_code == 500
@@ -384,24 +384,30 @@ def test_the_status_that_saving_the_cookie_session_makes(shop: Shop) -> None:
     assert shop.get().status == 507
 
 
+class FailOnce:
+    """Raises when it is called for the first time."""
+
+    def __init__(self) -> None:
+        self.failed = False
+
+    def __call__(self, *_: object) -> None:
+        if not self.failed:
+            self.failed = True
+            fail()
+
+
 def test_a_teardown_function_that_raises(shop: Shop) -> None:
     def view() -> str:
         shop.db.session.get(User, 1)
         return "done"
 
-    failed: list[bool] = []
-
-    def fail_once(exc: BaseException | None) -> None:
-        if not failed:
-            failed.append(True)
-            raise LookupError("of the application")
-
+    function = FailOnce()
     shop.view(view)
-    shop.app.teardown_request(fail_once)
+    shop.app.teardown_request(function)
     # Newer Flask raises a group of what its functions raise.
     with contextlib.suppress(Exception):
         shop.app.test_client().get("/")
-    assert failed
+    assert function.failed
     record = shop.newest()
     assert (record.status, len(record.sessions)) == (200, 1)
     assert record.sessions[0].ended == "removed"
@@ -411,15 +417,8 @@ def test_a_teardown_function_that_raises(shop: Shop) -> None:
 def test_a_teardown_function_that_raises_in_a_context_that_was_there(
     shop: Shop,
 ) -> None:
-    failed: list[bool] = []
-
-    def fail_once(exc: BaseException | None) -> None:
-        if not failed:
-            failed.append(True)
-            raise LookupError("of the application")
-
     shop.view(lambda: str(shop.db.session.get(User, 1)))
-    shop.app.teardown_request(fail_once)
+    shop.app.teardown_request(FailOnce())
     with shop.app.app_context():
         with pytest.raises(LookupError):
             shop.app.test_client().get("/")
@@ -502,12 +501,7 @@ def test_methods_of_the_application(make_app: t.Any) -> None:
 
 def test_a_cookie_session_that_cannot_be_saved(shop: Shop) -> None:
     class Broken(SecureCookieSessionInterface):
-        def save_session(self, app: t.Any, session: t.Any, response: t.Any) -> None:
-            if not failed:
-                failed.append(True)
-                raise LookupError("of the application")
-
-    failed: list[bool] = []
+        save_session = FailOnce()
 
     def view() -> flask.Response:
         shop.db.session.get(User, 1)

@@ -150,20 +150,18 @@ def _look_at_sessions(error: object) -> None:
         if error is None and scope.kind == "cli":
             # Click before 8.2 ends a context without saying why.
             error = sys.exc_info()[1]
-        if error is not None and isinstance(error, BaseException):
-            _note_failure(frame.recording, frame, scope, error)
+        if isinstance(error, BaseException):
+            _note_failure(frame, scope, error)
         endings.observe_sessions(frame, scope)
     except Exception:
         guard.report("do_teardown_appcontext")
 
 
-def _note_failure(
-    recording: Recording, frame: Frame, scope: Scope, exc: BaseException
-) -> None:
+def _note_failure(frame: Frame, scope: Scope, exc: BaseException) -> None:
     # An exception out of a nested context may still be handled.
     if frame.owns and scope.error is None:
         scope.error = failure_of(exc, scope)
     # Likewise; what a stream or a command raises comes here alone.
     gone_on = frame.index in (scope.continued or ())
     if scope.raised is None and (frame.owns or gone_on) and isinstance(exc, Exception):
-        failures.note_unhandled(recording, scope, exc)
+        failures.note_unhandled(frame.recording, scope, exc)
